@@ -1,0 +1,4 @@
+//! `klink`: the tools around the linker and the loader.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! The static linker: inputs, symbols, layout, output.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! GNU ld linker scripts: lexer, parser, expressions.
+#![forbid(unsafe_code)]

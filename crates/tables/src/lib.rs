@@ -1,0 +1,3 @@
+//! Kernel tables: read, write, sort, split, search.
+#![no_std]
+#![forbid(unsafe_code)]

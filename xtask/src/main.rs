@@ -1,0 +1,4 @@
+//! `cargo xtask`: chores around klink.
+#![forbid(unsafe_code)]
+
+fn main() {}

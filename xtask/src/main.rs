@@ -1,4 +1,42 @@
-//! `cargo xtask`: chores around klink.
+//! `cargo xtask`: chores around klink that need more than cargo.
+//!
+//! Each chore is a module with an `Args` (its command line) and a `run`; this
+//! file only dispatches. A chore fails with a message that says what is
+//! missing and what to do, and the process then exits with status 1.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod failure;
+mod tools;
+
+pub(crate) use failure::Failure;
+
+use clap::{Parser, Subcommand};
+
+/// Chores: make the test kernels, boot them, compare with oracles, benchmark.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+/// One variant for each chore, in alphabetical order; add yours here and in
+/// [`main`].
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Install the Debian packages that the chores and tests need.
+    Tools(tools::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    let done = match Cli::parse().chore {
+        Chore::Tools(args) => tools::run(&args),
+    };
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What an architecture is, apart from its relocations.
+
+use crate::{Relocation, StubTemplate};
+
+/// Width of addresses: `EI_CLASS` of the ELF header.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Class {
+    /// `ELFCLASS32`: 32-bit addresses, arithmetic modulo 2³².
+    Elf32,
+    /// `ELFCLASS64`: 64-bit addresses, arithmetic modulo 2⁶⁴.
+    Elf64,
+}
+
+impl Class {
+    /// Bits of an address.
+    #[must_use]
+    pub const fn address_bits(self) -> u8 {
+        match self {
+            Self::Elf32 => 32,
+            Self::Elf64 => 64,
+        }
+    }
+}
+
+/// Byte order: `EI_DATA` of the ELF header.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Endian {
+    /// `ELFDATA2LSB`.
+    Little,
+    /// `ELFDATA2MSB`.
+    Big,
+}
+
+/// Where the addends of relocations are.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Addends {
+    /// In the relocated fields (`SHT_REL`).
+    Rel,
+    /// In the relocations (`SHT_RELA`).
+    Rela,
+}
+
+/// An architecture, with the psABI that Linux uses on it.
+#[derive(Debug)]
+pub struct Arch {
+    /// klink's name for it: `hppa`, `hppa64`, `x86_64`, `i386`.
+    pub name: &'static str,
+    /// `e_machine`.
+    pub machine: u16,
+    /// `EI_CLASS`.
+    pub class: Class,
+    /// `EI_DATA`.
+    pub endian: Endian,
+    /// Which form of relocations its objects have.
+    pub addends: Addends,
+    /// `EI_OSABI` that GNU ld writes.
+    pub osabi: u8,
+    /// Names that `ld -m` takes, the one that `ld -V` shows first. Source: GNU ld `emulparams/`.
+    pub emulations: &'static [&'static str],
+    /// Output formats that `OUTPUT_FORMAT` and `--oformat` take, the default one first. A name
+    /// that would make GNU ld write another `EI_OSABI` (`elf32-hppa`: HP-UX) is not among them.
+    pub bfd_names: &'static [&'static str],
+    /// Names that `OUTPUT_ARCH` takes. Source: BFD `cpu-*.c`.
+    pub bfd_arch: &'static [&'static str],
+    /// The rows of the psABI, by rising number.
+    pub relocations: &'static [Relocation],
+    /// For each number below 256 its row in [`relocations`](Self::relocations), or `u8::MAX`.
+    pub(crate) index: &'static [u8; 256],
+    /// What GNU ld puts between input sections of code where the script asks for nothing.
+    pub code_fill: CodeFill,
+    /// What GNU ld's own script for a final link fills code with (`=FILL`), as the bytes that
+    /// repeat. Empty: nothing, [`code_fill`](Self::code_fill) applies.
+    pub default_script_fill: &'static [u8],
+    /// Names of output sections whose input sections GNU ld keeps apart under `-r`, one output
+    /// section for each. Source: GNU ld `emultempl/`.
+    pub unique_sections: &'static [&'static str],
+    /// Prefixes of symbol names that mark code and data inside a section (`$x`, `$d`), where a
+    /// disassembler and the kernel need them. A `.` or the end follows the prefix.
+    pub mapping_symbols: &'static [&'static str],
+    /// A stub for links with final addresses: the shortest that reaches any address.
+    pub image_stub: Option<&'static StubTemplate>,
+    /// What this architecture's Linux wants of a relinked module.
+    pub module: ModuleLink,
+}
+
+impl Arch {
+    /// The row for relocation type `number`, `None` if the psABI has none. A table look-up, since
+    /// it is made for every relocation of a kernel.
+    #[must_use]
+    pub fn relocation(&self, number: u32) -> Option<&'static Relocation> {
+        let row = *self.index.get(usize::try_from(number).ok()?)?;
+        self.relocations.get(usize::from(row))
+    }
+
+    /// The row with this psABI name, such as `R_X86_64_PC32`.
+    #[must_use]
+    pub fn relocation_by_name(&self, name: &str) -> Option<&'static Relocation> {
+        self.relocations.iter().find(|row| row.name == name)
+    }
+
+    /// Whether a symbol of this name is a mapping symbol.
+    #[must_use]
+    pub fn is_mapping_symbol(&self, name: &str) -> bool {
+        self.mapping_symbols.iter().any(|prefix| {
+            name.strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+}
+
+/// Makes the look-up table of [`Arch::relocation`].
+///
+/// # Panics
+/// When a static is computed: if a number is 256 or above, out of order or twice there.
+pub(crate) const fn index(rows: &[Relocation]) -> [u8; 256] {
+    let mut table = [u8::MAX; 256];
+    let mut row = 0;
+    while row < rows.len() {
+        assert!(
+            row < u8::MAX as usize,
+            "too many rows for an index of bytes"
+        );
+        assert!(
+            row == 0 || rows[row - 1].number < rows[row].number,
+            "rows out of order"
+        );
+        table[rows[row].number as usize] = row as u8;
+        row += 1;
+    }
+    table
+}
+
+/// What fills the gaps that alignment leaves between input sections of code.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CodeFill {
+    /// Zero bytes.
+    Zeros,
+    /// No-operation instructions: element `n` is `n + 1` bytes long. As many of the longest as fit,
+    /// then one of what is left.
+    Nops(&'static [&'static [u8]]),
+}
+
+impl CodeFill {
+    /// Fills `gap`.
+    pub fn fill(&self, gap: &mut [u8]) {
+        match self {
+            Self::Zeros => gap.fill(0),
+            Self::Nops(nops) => {
+                for part in gap.chunks_mut(nops.len().max(1)) {
+                    match nops.get(part.len() - 1) {
+                        Some(nop) => part.copy_from_slice(nop),
+                        None => part.fill(0),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the Linux kernel of an architecture wants of a module that is linked again.
+#[derive(Debug)]
+pub struct ModuleLink {
+    /// Relocation types that the kernel's module loader can apply, by rising number. Any other
+    /// makes it refuse the module. Source: `apply_relocate_add` or `apply_relocate` in the
+    /// architecture's `kernel/module.c`.
+    pub loadable: &'static [u32],
+    /// Relocation types that a link may apply when site and target are in one section, by rising
+    /// number: their value depends on the distance alone.
+    pub resolvable: &'static [u32],
+    /// Whether fields under remaining relocations must stay zero (x86-64's loader refuses a module
+    /// where they are not).
+    pub keep_zero_fields: bool,
+    /// Stubs that this architecture's branches may need inside a module. `None`: every branch
+    /// reaches as far as a module can be.
+    pub stubs: Option<ModuleStubs>,
+    /// Bytes that the kernel reserves in front of an `SHF_ALLOC` section for each branch that may
+    /// need a stub of the kernel's; the same once more for each section.
+    pub reserved_stub_bytes: u32,
+    /// The relocation types that it counts for this, by rising number.
+    pub reserving: &'static [u32],
+}
+
+impl ModuleLink {
+    /// Whether the kernel's loader can apply relocation type `number`.
+    #[must_use]
+    pub fn loads(&self, number: u32) -> bool {
+        self.loadable.binary_search(&number).is_ok()
+    }
+
+    /// Whether a link may apply relocation type `number` when site and target are in one section.
+    #[must_use]
+    pub fn resolves(&self, number: u32) -> bool {
+        self.resolvable.binary_search(&number).is_ok()
+    }
+}
+
+/// The two kinds of stub that a module may hold.
+#[derive(Debug)]
+pub struct ModuleStubs {
+    /// Goes anywhere; its relocations are left to the kernel.
+    pub anywhere: &'static StubTemplate,
+    /// Goes to the same section, and needs no relocation.
+    pub same_section: &'static StubTemplate,
+}

@@ -1,0 +1,190 @@
+//! Fields: which bits of the bytes at a relocated place hold the value.
+
+use crate::{Endian, RelocError};
+
+/// The widest container of a field, in bytes.
+pub(crate) const MAX_BYTES: usize = 8;
+
+/// A run of bits that keep their order on the way from a value into an instruction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Run {
+    /// The lowest bit of the run in the value, 0 being the least significant one.
+    pub from: u8,
+    /// The lowest bit of the run in the instruction, 0 being the least significant one.
+    pub to: u8,
+    /// Bits in the run.
+    pub width: u8,
+    /// Whether each bit is stored XORed with the value's sign (PA-RISC's wide displacements).
+    pub xor_sign: bool,
+}
+
+impl Run {
+    /// A run stored as it is.
+    #[must_use]
+    pub const fn new(from: u8, to: u8, width: u8) -> Self {
+        Self {
+            from,
+            to,
+            width,
+            xor_sign: false,
+        }
+    }
+
+    /// A run whose bits are stored XORed with the value's sign.
+    #[must_use]
+    pub const fn xor_sign(from: u8, to: u8, width: u8) -> Self {
+        Self {
+            from,
+            to,
+            width,
+            xor_sign: true,
+        }
+    }
+}
+
+/// The bits that a relocation may write, and how a value is scattered over them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Field {
+    /// What the architecture's manual calls it.
+    pub name: &'static str,
+    /// Bytes of the instruction or datum that holds the field: 0 (nothing is written), 1, 2, 4 or
+    /// 8, in the byte order of the architecture.
+    pub bytes: u8,
+    /// Low bits of the value that are not stored, being zero in anything aligned (2 for a branch
+    /// of PA-RISC). As GNU ld and Linux do, they are dropped without a check.
+    pub shift: u8,
+    /// Bits stored, the sign included; the value is shifted right by [`shift`](Self::shift) first.
+    pub bits: u8,
+    /// Where these bits go. Together they are [`bits`](Self::bits) wide and do not overlap.
+    pub runs: &'static [Run],
+}
+
+impl Field {
+    /// A field for relocations that write nothing.
+    pub const NONE: Self = Self {
+        name: "none",
+        bytes: 0,
+        shift: 0,
+        bits: 0,
+        runs: &[],
+    };
+    /// A whole byte.
+    pub const DATA8: Self = Self::data("byte", 1, &[Run::new(0, 0, 8)]);
+    /// Two whole bytes.
+    pub const DATA16: Self = Self::data("half word", 2, &[Run::new(0, 0, 16)]);
+    /// Four whole bytes.
+    pub const DATA32: Self = Self::data("word", 4, &[Run::new(0, 0, 32)]);
+    /// Eight whole bytes.
+    pub const DATA64: Self = Self::data("double word", 8, &[Run::new(0, 0, 64)]);
+
+    const fn data(name: &'static str, bytes: u8, runs: &'static [Run]) -> Self {
+        Self {
+            name,
+            bytes,
+            shift: 0,
+            bits: bytes * 8,
+            runs,
+        }
+    }
+
+    /// The bits of the instruction that belong to the field.
+    #[must_use]
+    pub fn mask(&self) -> u64 {
+        self.runs
+            .iter()
+            .fold(0, |mask, run| mask | ones(run.width) << run.to)
+    }
+
+    /// `instruction` with the field set to `value`, of which bits that have no place are dropped.
+    #[must_use]
+    pub fn encode(&self, instruction: u64, value: i64) -> u64 {
+        let stored = (value >> self.shift).cast_unsigned();
+        let flip = if self.sign_of(stored) { u64::MAX } else { 0 };
+        self.runs
+            .iter()
+            .fold(instruction & !self.mask(), |word, run| {
+                let part = stored >> run.from ^ if run.xor_sign { flip } else { 0 };
+                word | (part & ones(run.width)) << run.to
+            })
+    }
+
+    /// The value in the field of `instruction`, sign-extended, its unstored low bits zero.
+    #[must_use]
+    pub fn decode(&self, instruction: u64) -> i64 {
+        let plain = self.gather(instruction, 0);
+        let flip = if self.sign_of(plain) { u64::MAX } else { 0 };
+        let stored = self.gather(instruction, flip);
+        sign_extend(stored, self.bits) << self.shift
+    }
+
+    /// Reads the bytes that hold the field.
+    ///
+    /// # Errors
+    /// [`RelocError::OutOfBounds`] if `bytes` is shorter than the field.
+    pub fn read(&self, endian: Endian, bytes: &[u8]) -> Result<u64, RelocError> {
+        let len = usize::from(self.bytes);
+        let bytes = bytes.get(..len).ok_or(self.out_of_bounds(bytes.len()))?;
+        let mut word = [0; MAX_BYTES];
+        match endian {
+            Endian::Big => {
+                word[MAX_BYTES - len..].copy_from_slice(bytes);
+                Ok(u64::from_be_bytes(word))
+            }
+            Endian::Little => {
+                word[..len].copy_from_slice(bytes);
+                Ok(u64::from_le_bytes(word))
+            }
+        }
+    }
+
+    /// Writes `word`, an instruction or datum of [`bytes`](Self::bytes) bytes.
+    ///
+    /// # Errors
+    /// [`RelocError::OutOfBounds`] if `bytes` is shorter than the field; nothing is written then.
+    pub fn write(&self, endian: Endian, bytes: &mut [u8], word: u64) -> Result<(), RelocError> {
+        let len = usize::from(self.bytes);
+        let error = self.out_of_bounds(bytes.len());
+        let bytes = bytes.get_mut(..len).ok_or(error)?;
+        match endian {
+            Endian::Big => bytes.copy_from_slice(&word.to_be_bytes()[MAX_BYTES - len..]),
+            Endian::Little => bytes.copy_from_slice(&word.to_le_bytes()[..len]),
+        }
+        Ok(())
+    }
+
+    fn out_of_bounds(&self, available: usize) -> RelocError {
+        RelocError::OutOfBounds {
+            needed: usize::from(self.bytes),
+            available,
+        }
+    }
+
+    fn sign_of(&self, stored: u64) -> bool {
+        self.bits > 0 && stored >> (self.bits - 1) & 1 == 1
+    }
+
+    fn gather(&self, instruction: u64, flip: u64) -> u64 {
+        self.runs.iter().fold(0, |value, run| {
+            let part = instruction >> run.to ^ if run.xor_sign { flip } else { 0 };
+            value | (part & ones(run.width)) << run.from
+        })
+    }
+}
+
+/// A number whose `width` low bits are set; `width` is at most 64.
+pub(crate) const fn ones(width: u8) -> u64 {
+    if width == 0 {
+        0
+    } else {
+        u64::MAX >> (64 - width)
+    }
+}
+
+/// The `bits` low bits of `value` as a signed number; `bits` is at most 64.
+pub(crate) const fn sign_extend(value: u64, bits: u8) -> i64 {
+    if bits == 0 {
+        return 0;
+    }
+    let unused = 64 - bits;
+    (value << unused).cast_signed() >> unused
+}

@@ -1,0 +1,164 @@
+//! i386, 32-bit x86. Little-endian, REL.
+//!
+//! What is odd about the instruction set is what is odd about x86-64 ([`crate::x86_64`]), and:
+//!
+//! - Addresses are 32 bits and wrap, so 32-bit fields reach everything: nothing overflows.
+//! - There is no addressing relative to the program counter but in branches.
+//!
+//! What is odd about the psABI and about kernels:
+//!
+//! - Relocations are REL: the addend is in the relocated field, so whoever applies one reads the
+//!   field first ([`Relocation::implicit_addend`]), and `-r` rewrites fields when it moves what a
+//!   section symbol stands for.
+//! - PC32 is on branches and on data alike, PLT32 on branches only. Older compilers and assembly
+//!   call with PC32.
+//! - 16-bit code (the kernel's boot and real-mode code) has 8- and 16-bit relocations, a GNU
+//!   extension, which may be meant as signed or unsigned: only what fits neither is refused.
+//!
+//! Sources: "System V ABI, Intel386 supplement", "Relocation"; BFD `elf32-i386.c`
+//! (elf_howto_table); Linux 6.1 `arch/x86/kernel/module.c`.
+
+use crate::arch::index;
+use crate::{
+    Addends, Arch, Branch, Class, CodeFill, Endian, Field, ModuleLink, Overflow, Relocation,
+    Selector, StubUse, Value,
+};
+
+/// `EM_386`.
+const EM_386: u16 = 3;
+
+/// No operation in 1 and 2 bytes: the first processors of this architecture have no longer ones.
+const NOPS: &[&[u8]] = &[&[0x90], &[0x66, 0x90]];
+
+/// Bytes from a branch's 32-bit field to the end of the instruction, where it counts from.
+const FIELD_TO_END: i64 = 4;
+
+/// Addresses wrap at 4 GiB: the reach is all there is.
+const BRANCH32: Branch = Branch {
+    min: -(1 << 32),
+    max: 1 << 32,
+    target_bias: FIELD_TO_END,
+    stub: StubUse::Never,
+};
+
+const PCREL: Value = Value::PcRelative { bias: 0 };
+
+const fn row(
+    number: u32,
+    name: &'static str,
+    value: Value,
+    field: Field,
+    overflow: Overflow,
+) -> Relocation {
+    Relocation {
+        number,
+        name,
+        class: Class::Elf32,
+        value,
+        loader_value: None,
+        selector: Selector::Full,
+        field,
+        overflow,
+        branch: None,
+    }
+}
+
+const fn branch(mut row: Relocation) -> Relocation {
+    row.branch = Some(BRANCH32);
+    row
+}
+
+const fn marker(number: u32, name: &'static str) -> Relocation {
+    row(number, name, Value::Marker, Field::NONE, Overflow::Ignore)
+}
+
+const fn foreign(number: u32, name: &'static str, field: Field) -> Relocation {
+    row(number, name, Value::Foreign, field, Overflow::Ignore)
+}
+
+static ROWS: [Relocation; 44] = {
+    use Overflow::{Bitfield, Ignore, Signed};
+    use Value::{
+        Absolute as ABS, GotPcRelative as GOTPC, GotRelative as GOTOFF, Size,
+        SlotGotRelative as GOT,
+    };
+    const D8: Field = Field::DATA8;
+    const D16: Field = Field::DATA16;
+    const D32: Field = Field::DATA32;
+    [
+        marker(0, "R_386_NONE"),
+        row(1, "R_386_32", ABS, D32, Ignore),
+        row(2, "R_386_PC32", PCREL, D32, Ignore),
+        row(3, "R_386_GOT32", GOT, D32, Ignore),
+        branch(row(4, "R_386_PLT32", PCREL, D32, Ignore)),
+        foreign(5, "R_386_COPY", Field::NONE),
+        foreign(6, "R_386_GLOB_DAT", D32),
+        foreign(7, "R_386_JUMP_SLOT", D32),
+        foreign(8, "R_386_RELATIVE", D32),
+        row(9, "R_386_GOTOFF", GOTOFF, D32, Ignore),
+        row(10, "R_386_GOTPC", GOTPC, D32, Ignore),
+        foreign(11, "R_386_32PLT", D32),
+        foreign(14, "R_386_TLS_TPOFF", D32),
+        foreign(15, "R_386_TLS_IE", D32),
+        foreign(16, "R_386_TLS_GOTIE", D32),
+        foreign(17, "R_386_TLS_LE", D32),
+        foreign(18, "R_386_TLS_GD", D32),
+        foreign(19, "R_386_TLS_LDM", D32),
+        row(20, "R_386_16", ABS, D16, Bitfield),
+        row(21, "R_386_PC16", PCREL, D16, Bitfield),
+        row(22, "R_386_8", ABS, D8, Bitfield),
+        row(23, "R_386_PC8", PCREL, D8, Signed),
+        foreign(24, "R_386_TLS_GD_32", D32),
+        foreign(25, "R_386_TLS_GD_PUSH", Field::NONE),
+        foreign(26, "R_386_TLS_GD_CALL", D32),
+        foreign(27, "R_386_TLS_GD_POP", Field::NONE),
+        foreign(28, "R_386_TLS_LDM_32", D32),
+        foreign(29, "R_386_TLS_LDM_PUSH", Field::NONE),
+        foreign(30, "R_386_TLS_LDM_CALL", D32),
+        foreign(31, "R_386_TLS_LDM_POP", Field::NONE),
+        foreign(32, "R_386_TLS_LDO_32", D32),
+        foreign(33, "R_386_TLS_IE_32", D32),
+        foreign(34, "R_386_TLS_LE_32", D32),
+        foreign(35, "R_386_TLS_DTPMOD32", D32),
+        foreign(36, "R_386_TLS_DTPOFF32", D32),
+        foreign(37, "R_386_TLS_TPOFF32", D32),
+        row(38, "R_386_SIZE32", Size, D32, Ignore),
+        foreign(39, "R_386_TLS_GOTDESC", D32),
+        foreign(40, "R_386_TLS_DESC_CALL", Field::NONE),
+        foreign(41, "R_386_TLS_DESC", D32),
+        foreign(42, "R_386_IRELATIVE", D32),
+        row(43, "R_386_GOT32X", GOT, D32, Ignore),
+        marker(250, "R_386_GNU_VTINHERIT"),
+        marker(251, "R_386_GNU_VTENTRY"),
+    ]
+};
+
+static INDEX: [u8; 256] = index(&ROWS);
+
+/// 32-bit x86 Linux.
+pub static I386: Arch = Arch {
+    name: "i386",
+    machine: EM_386,
+    class: Class::Elf32,
+    endian: Endian::Little,
+    addends: Addends::Rel,
+    osabi: 0,
+    emulations: &["elf_i386"],
+    bfd_names: &["elf32-i386"],
+    bfd_arch: &["i386"],
+    relocations: &ROWS,
+    index: &INDEX,
+    code_fill: CodeFill::Nops(NOPS),
+    default_script_fill: &[],
+    unique_sections: &[],
+    mapping_symbols: &[],
+    image_stub: None,
+    module: ModuleLink {
+        loadable: &[1, 2, 4],
+        resolvable: &[2, 4, 21, 23],
+        keep_zero_fields: false,
+        stubs: None,
+        reserved_stub_bytes: 0,
+        reserving: &[],
+    },
+};

@@ -1,0 +1,380 @@
+//! A relocation as a row of data, and the one function that applies it.
+
+use crate::field::{ones, sign_extend};
+use crate::{Class, Endian, Field, RelocError};
+
+/// The formula of a relocation, before the field selector. The letters are the gABI's: S the
+/// symbol, A the addend, P the relocated place; each is a member of [`Values`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Value {
+    /// Nothing is computed and nothing written: the relocation only marks a place.
+    Marker,
+    /// S + A
+    Absolute,
+    /// S + A − P − bias. PA-RISC counts from two instructions on (bias 8); psABIs that count from
+    /// elsewhere put it into the addend (bias 0).
+    PcRelative {
+        /// Bytes from the place to where the instruction counts from.
+        bias: i64,
+    },
+    /// S + A − GP
+    GpRelative,
+    /// S + A − the start of the segment that S is in
+    SegmentRelative,
+    /// S + A − the start of the output section that S is in
+    SectionRelative,
+    /// S + A − GOT
+    GotRelative,
+    /// GOT + A − P
+    GotPcRelative,
+    /// SLOT: the address of a descriptor made for S + A
+    Slot,
+    /// SLOT − GP, of a slot made for S + A
+    SlotGpRelative,
+    /// SLOT + A − GP, of a slot made for S
+    SlotGpRelativeAddend,
+    /// SLOT + A − GOT
+    SlotGotRelative,
+    /// SLOT + A − P
+    SlotPcRelative,
+    /// size of the symbol + A
+    Size,
+    /// A formula of dynamic or thread-local linking, which no kernel and no module has. The row is
+    /// there for its name; applying it is [`RelocError::Unsupported`].
+    Foreign,
+}
+
+/// What the formulas compute from. A member that a formula does not name may be anything.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Values {
+    /// S: the symbol's run address.
+    pub symbol: u64,
+    /// A: the addend.
+    pub addend: i64,
+    /// P: the run address of the relocated place.
+    pub place: u64,
+    /// GP: what the global pointer holds at run time (PA-RISC 32: `$global$`, in `%r27`; 64:
+    /// `__gp`, in `%r27`).
+    pub gp: u64,
+    /// GOT: the address that offsets into the global offset table count from.
+    pub got: u64,
+    /// SLOT: the address of the table entry (GOT, DLT, PLT) or descriptor for the symbol.
+    pub slot: u64,
+    /// Run address of the segment that the symbol is in.
+    pub segment_base: u64,
+    /// Run address of the output section that the symbol is in.
+    pub section_base: u64,
+    /// The symbol's size.
+    pub size: u64,
+}
+
+/// Which part of a value an instruction takes (the psABI of PA-RISC: "field selectors").
+///
+/// The selectors see the addend apart from the rest, since the rounding ones round only it: all
+/// accesses to one object can then share one left part.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Selector {
+    /// F: all of it.
+    Full,
+    /// L: the left 21 bits of 32, rounded down.
+    Left,
+    /// R: the right 11 bits, unsigned.
+    Right,
+    /// LR: L with the addend rounded to the nearest 8 KiB.
+    LeftRounded,
+    /// RR: what LR leaves, −4096 to 6142.
+    RightRounded,
+}
+
+/// Bits of the address that the right part holds.
+const RIGHT_BITS: u8 = 11;
+/// What LR and RR round the addend to, as bits.
+const ROUND_BITS: u8 = 13;
+
+impl Selector {
+    /// Applies the selector to `base` + `addend` (for [`Left`](Self::Left) and
+    /// [`LeftRounded`](Self::LeftRounded) the result is shifted down), wrapping at the width of
+    /// an address.
+    #[must_use]
+    pub const fn select(self, class: Class, base: i64, addend: i64) -> i64 {
+        let low = sign_extend(addend.cast_unsigned(), ROUND_BITS);
+        let rounded = addend.wrapping_sub(low);
+        let sum = wrap(class, base.wrapping_add(addend));
+        let right = ones(RIGHT_BITS).cast_signed();
+        match self {
+            Self::Full => sum,
+            Self::Left => sum >> RIGHT_BITS,
+            Self::Right => sum & right,
+            Self::LeftRounded => wrap(class, base.wrapping_add(rounded)) >> RIGHT_BITS,
+            Self::RightRounded => (base & right) + low,
+        }
+    }
+
+    /// Whether the whole value can be read back from what the selector gives.
+    #[must_use]
+    pub const fn keeps_all(self) -> bool {
+        matches!(self, Self::Full)
+    }
+}
+
+/// `value` cut to the width of an address, as a signed number.
+const fn wrap(class: Class, value: i64) -> i64 {
+    sign_extend(value.cast_unsigned(), class.address_bits())
+}
+
+/// When a value does not fit its field. A value is first cut to the width of an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Overflow {
+    /// Never: the bits that have no place are dropped.
+    Ignore,
+    /// Outside −2ⁿ⁻¹ to 2ⁿ⁻¹ − 1.
+    Signed,
+    /// Outside 0 to 2ⁿ − 1, as an unsigned number.
+    Unsigned,
+    /// Outside −2ⁿ to 2ⁿ − 1 (BFD's "bitfield": the reader may take it as signed or unsigned).
+    Bitfield,
+}
+
+/// A pattern that an instruction word matches or does not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pattern {
+    /// The bits that count.
+    pub mask: u64,
+    /// What these bits must be.
+    pub bits: u64,
+}
+
+impl Pattern {
+    /// Whether `instruction` is one of these.
+    #[must_use]
+    pub const fn matches(&self, instruction: u64) -> bool {
+        instruction & self.mask == self.bits
+    }
+}
+
+/// Whether a branch that does not reach its target may go to a stub.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StubUse {
+    /// Whatever the instruction is.
+    Always,
+    /// Never: out of reach is an error.
+    Never,
+    /// If the instruction matches one of the patterns.
+    Instructions(&'static [Pattern]),
+}
+
+/// The reach of a branch.
+///
+/// Displacements are from the relocated place to the target that the branch really goes to, in
+/// bytes: S + A − P + [`target_bias`](Self::target_bias).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Branch {
+    /// The furthest displacement back, inclusive; zero or negative.
+    pub min: i64,
+    /// The furthest displacement of an aligned target forth, inclusive.
+    pub max: i64,
+    /// What is to be added to S + A to get the target: 0, or the bytes that the addend takes away
+    /// because the instruction counts from its end (x86: 4).
+    pub target_bias: i64,
+    /// Whether it may go to a stub.
+    pub stub: StubUse,
+}
+
+impl Branch {
+    /// Whether a branch reaches a target so many bytes from the relocated place.
+    #[must_use]
+    pub const fn reaches(&self, displacement: i64) -> bool {
+        self.min <= displacement && displacement <= self.max
+    }
+}
+
+/// One row of a psABI's table of relocations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Relocation {
+    /// The type, as in `r_info`.
+    pub number: u32,
+    /// psABI name, as `readelf` shows it.
+    pub name: &'static str,
+    /// Width of the addresses that it computes with.
+    pub class: Class,
+    /// Value formula.
+    pub value: Value,
+    /// The formula by which Linux's module loader reads it, where that is another one.
+    pub loader_value: Option<Value>,
+    /// Which part of the value goes to the field.
+    pub selector: Selector,
+    /// Where it goes.
+    pub field: Field,
+    /// When it does not fit.
+    pub overflow: Overflow,
+    /// The reach, if it is certain that the relocated instruction is a branch.
+    pub branch: Option<Branch>,
+}
+
+impl Relocation {
+    /// Bytes from `r_offset` on that the relocation reads and writes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.field.bytes as usize
+    }
+
+    /// Whether it reads and writes nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.field.bytes == 0
+    }
+
+    /// Whether the value is the distance from the place to the symbol, so that it does not change
+    /// when both move together.
+    #[must_use]
+    pub const fn is_pc_relative(&self) -> bool {
+        matches!(self.value, Value::PcRelative { .. })
+    }
+
+    /// The row as Linux's module loader reads it.
+    #[must_use]
+    pub const fn as_loader_reads(&self) -> Self {
+        let mut row = *self;
+        if let Some(value) = self.loader_value {
+            row.value = value;
+        }
+        row
+    }
+
+    /// The formula's result with the selector applied: what goes to the field, in bytes, before
+    /// [`Field::shift`] is taken off. Zero where there is nothing to compute
+    /// ([`Value::Marker`], [`Value::Foreign`]).
+    #[must_use]
+    pub fn compute(&self, v: &Values) -> i64 {
+        let (base, addend) = self.base_and_addend(v);
+        self.selector.select(self.class, base.cast_signed(), addend)
+    }
+
+    fn base_and_addend(&self, v: &Values) -> (u64, i64) {
+        match self.value {
+            Value::Marker | Value::Foreign => (0, 0),
+            Value::Absolute => (v.symbol, v.addend),
+            Value::PcRelative { bias } => {
+                (v.symbol.wrapping_sub(v.place), v.addend.wrapping_sub(bias))
+            }
+            Value::GpRelative => (v.symbol.wrapping_sub(v.gp), v.addend),
+            Value::SegmentRelative => (v.symbol.wrapping_sub(v.segment_base), v.addend),
+            Value::SectionRelative => (v.symbol.wrapping_sub(v.section_base), v.addend),
+            Value::GotRelative => (v.symbol.wrapping_sub(v.got), v.addend),
+            Value::GotPcRelative => (v.got.wrapping_sub(v.place), v.addend),
+            Value::Slot => (v.slot, 0),
+            Value::SlotGpRelative => (v.slot.wrapping_sub(v.gp), 0),
+            Value::SlotGpRelativeAddend => (v.slot.wrapping_sub(v.gp), v.addend),
+            Value::SlotGotRelative => (v.slot.wrapping_sub(v.got), v.addend),
+            Value::SlotPcRelative => (v.slot.wrapping_sub(v.place), v.addend),
+            Value::Size => (v.size, v.addend),
+        }
+    }
+
+    /// Applies the relocation to `bytes`, which begin at `r_offset` and may go on to the end of
+    /// the section. Bits outside the field stay.
+    ///
+    /// # Errors
+    /// [`RelocError::OutOfRange`], [`RelocError::OutOfBounds`] and [`RelocError::Unsupported`];
+    /// `bytes` are unchanged then.
+    pub fn apply(&self, endian: Endian, bytes: &mut [u8], v: &Values) -> Result<(), RelocError> {
+        match self.value {
+            Value::Marker => return Ok(()),
+            Value::Foreign => return Err(RelocError::Unsupported { name: self.name }),
+            _ => {}
+        }
+        let instruction = self.field.read(endian, bytes)?;
+        let value = self.compute(v);
+        self.check(value)?;
+        self.field
+            .write(endian, bytes, self.field.encode(instruction, value))
+    }
+
+    /// Refuses a value that does not fit.
+    fn check(&self, value: i64) -> Result<(), RelocError> {
+        let bits = u32::from(self.field.bits);
+        let shift = self.field.shift;
+        // as the field's units, cut to an address: what Linux's loaders print
+        let printed = (value.cast_unsigned() & ones(self.class.address_bits())) >> shift;
+        let stored = value >> shift;
+        let fits = match self.overflow {
+            Overflow::Ignore => true,
+            Overflow::Signed => sign_extend(stored.cast_unsigned(), self.field.bits) == stored,
+            Overflow::Unsigned => printed & !ones(self.field.bits) == 0,
+            Overflow::Bitfield => {
+                let above = stored.checked_shr(bits).unwrap_or(stored >> 63);
+                above == 0 || above == -1
+            }
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(RelocError::OutOfRange {
+                value: printed,
+                bits,
+            })
+        }
+    }
+
+    /// The addend that the field holds, where relocations have no addend of their own (`SHT_REL`).
+    ///
+    /// # Errors
+    /// [`RelocError::OutOfBounds`], or [`RelocError::NoImplicitAddend`] where the field holds only
+    /// a part of a value.
+    pub fn implicit_addend(&self, endian: Endian, bytes: &[u8]) -> Result<i64, RelocError> {
+        self.keeps_addend()?;
+        Ok(self.field.decode(self.field.read(endian, bytes)?))
+    }
+
+    /// Writes `addend` into the field, as `-r` does where relocations have no addend of their own.
+    ///
+    /// # Errors
+    /// As [`implicit_addend`](Self::implicit_addend), and [`RelocError::OutOfRange`].
+    pub fn set_implicit_addend(
+        &self,
+        endian: Endian,
+        bytes: &mut [u8],
+        addend: i64,
+    ) -> Result<(), RelocError> {
+        self.keeps_addend()?;
+        let instruction = self.field.read(endian, bytes)?;
+        let addend = wrap(self.class, addend);
+        self.check(addend)?;
+        self.field
+            .write(endian, bytes, self.field.encode(instruction, addend))
+    }
+
+    fn keeps_addend(&self) -> Result<(), RelocError> {
+        if self.selector.keeps_all() {
+            Ok(())
+        } else {
+            Err(RelocError::NoImplicitAddend { name: self.name })
+        }
+    }
+
+    /// How far from the relocated place the branch at `bytes` goes, in bytes, once it is applied;
+    /// `None` if this is no branch or `bytes` are too few.
+    #[must_use]
+    pub fn decode_branch(&self, endian: Endian, bytes: &[u8]) -> Option<i64> {
+        let branch = self.branch?;
+        let Value::PcRelative { bias } = self.value else {
+            return None;
+        };
+        let stored = self.field.decode(self.field.read(endian, bytes).ok()?);
+        Some(stored + bias + branch.target_bias)
+    }
+
+    /// Whether the branch at `bytes` may go to a stub when it does not reach its target; `false`
+    /// if this is no branch or `bytes` are too few.
+    #[must_use]
+    pub fn may_use_stub(&self, endian: Endian, bytes: &[u8]) -> bool {
+        match self.branch.map(|branch| branch.stub) {
+            None | Some(StubUse::Never) => false,
+            Some(StubUse::Always) => true,
+            Some(StubUse::Instructions(patterns)) => self
+                .field
+                .read(endian, bytes)
+                .is_ok_and(|word| patterns.iter().any(|pattern| pattern.matches(word))),
+        }
+    }
+}

@@ -1,3 +1,127 @@
-//! Section order and islands: does every branch reach its target, and if not, where does the stub go?.
+//! Section order and islands: does every branch reach its target, and if not,
+//! where does the stub go?
+//!
+//! A branch instruction spans a limited distance, its *reach*. A *stub* is a
+//! few instructions that carry a branch further; an *island* is a run of
+//! stubs between two sections. [`solve`] is told [`Section`]s, [`Branch`]es
+//! and what stubs cost, and answers with an order of the sections, islands
+//! with as few stubs as it can find, and a way for each branch. [`check`]
+//! verifies such an answer from scratch. It is a pure function of numbers: it
+//! knows no object format and no architecture, and the same problem always has the same answer.
+//!
+//! ```
+//! use klink_reach::*;
+//!
+//! // Two functions of 200 KiB; the first calls the end of the second, and
+//! // both call something outside.
+//! let sections = [Section::new(200 << 10, 4); 2];
+//! let forms = [Form { min: -(256 << 10) + 8, max: (256 << 10) + 4, stub: true }];
+//! let (section, form) = (SectionId::new, FormId::new(0));
+//! let outside = Target::External(ExternalId::new(0));
+//! let far = Target::Section { section: section(1), offset: 190 << 10 };
+//! let branches = [
+//!     Branch { section: section(0), offset: 64, target: far, form },
+//!     Branch { section: section(0), offset: 128, target: outside, form },
+//!     Branch { section: section(1), offset: 64, target: outside, form },
+//! ];
+//! let problem = Problem {
+//!     sections: &sections,
+//!     branches: &branches,
+//!     forms: &forms,
+//!     stubs: StubSizes { external: 12, internal: 12, align: 4 },
+//!     reorder: Reorder::Keep,
+//!     ends: Ends::default(),
+//! };
+//! let answer = solve(&problem)?;
+//! assert_eq!(answer.stub_count(), 2); // the call to the outside shares one
+//! assert_eq!(check(&problem, &answer), Ok(()));
+//! # Ok::<(), ReachError>(())
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod check;
+mod graph;
+mod islands;
+mod layout;
+mod problem;
+
+pub use check::{Violation, check};
+pub use problem::{
+    Answer, Branch, BranchId, Ends, ExternalId, Form, FormId, Island, IslandId, Problem,
+    ReachError, Reorder, Section, SectionId, Stub, StubRef, StubSizes, Target, Unreached,
+};
+
+use alloc::vec;
+use alloc::vec::Vec;
+use graph::Graph;
+use islands::Placement;
+use layout::SlotId;
+
+/// Finds an order and islands for which every branch reaches.
+///
+/// The answer never has more stubs than the best one found for the input's
+/// order. Time and memory are close to linear in sections and branches.
+///
+/// # Errors
+/// [`ReachError::OutOfReach`] with every branch that misses if no layout was
+/// found in which all reach; the other variants if the problem is malformed.
+pub fn solve(problem: &Problem<'_>) -> Result<Answer, ReachError> {
+    problem::validate(problem)?;
+    let graph = Graph::new(problem);
+    let best = islands::place(&graph, graph.unit_ids().collect());
+    finish(&graph, &best)
+}
+
+/// Turns a placement into the caller's terms.
+fn finish(graph: &Graph<'_>, placement: &Placement) -> Result<Answer, ReachError> {
+    let layout = &placement.layout;
+    if !placement.unreached.is_empty() {
+        let facts = |&branch| islands::unreached(graph, layout, branch);
+        return Err(ReachError::OutOfReach(
+            placement.unreached.iter().map(facts).collect(),
+        ));
+    }
+    let mut islands: Vec<Island> = Vec::new();
+    let mut refs = Vec::with_capacity(placement.stubs.len());
+    let mut last: Option<SlotId> = None;
+    for stub in &placement.stubs {
+        if last != Some(stub.slot) {
+            last = Some(stub.slot);
+            let unit = placement.order.get(stub.slot.index());
+            let before = unit.and_then(|&unit| graph.sections(unit).next());
+            islands.push(Island {
+                offset: stub.offset as u64,
+                before,
+                stubs: Vec::new(),
+            });
+        }
+        let island = IslandId::new(islands.len() as u32 - 1);
+        let stubs = &mut islands[island.index()].stubs;
+        refs.push(StubRef {
+            island,
+            stub: stubs.len() as u32,
+        });
+        stubs.push(Stub {
+            offset: stub.offset as u64,
+            target: graph.target(stub.target),
+        });
+    }
+    let mut via = vec![None; graph.problem.branches.len()];
+    for way in &placement.ways {
+        via[way.branch.index()] = Some(refs[way.stub as usize]);
+    }
+    Ok(Answer {
+        order: placement
+            .order
+            .iter()
+            .flat_map(|&unit| graph.sections(unit))
+            .collect(),
+        offsets: layout.offsets.iter().map(|&offset| offset as u64).collect(),
+        islands,
+        via,
+        size: layout.size as u64,
+    })
+}

@@ -1,4 +1,38 @@
 //! `klink`: the tools around the linker and the loader.
-#![forbid(unsafe_code)]
+//!
+//! Each subcommand is a module with its `Options` (what clap parses) and a `run` that prints its
+//! answer and says how it went. This file only dispatches.
+#![deny(unsafe_code)]
 
-fn main() {}
+mod inspect;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Links kernels and their modules, and tells why a module does not load.
+#[derive(Parser)]
+#[command(
+    name = "klink",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = "Exit codes: 0 all is well, 1 something is wrong with an input (each is named), \
+                  2 the command line is wrong.\n\
+                  The linker itself is a program of its own, a drop-in for ld: ld.klink."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Inspect(inspect::Options),
+}
+
+fn main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Inspect(options) => inspect::run(&options),
+    }
+}

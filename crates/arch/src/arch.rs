@@ -1,5 +1,7 @@
 //! What an architecture is, apart from its relocations.
 
+use core::fmt;
+
 use crate::{Relocation, StubTemplate};
 
 /// Width of addresses: `EI_CLASS` of the ELF header.
@@ -41,7 +43,8 @@ pub enum Addends {
 }
 
 /// An architecture, with the psABI that Linux uses on it.
-#[derive(Debug)]
+///
+/// There is one `static` of it for each, so that references to it can be compared by address.
 pub struct Arch {
     /// klink's name for it: `hppa`, `hppa64`, `x86_64`, `i386`.
     pub name: &'static str,
@@ -74,6 +77,11 @@ pub struct Arch {
     /// Names of output sections whose input sections GNU ld keeps apart under `-r`, one output
     /// section for each. Source: GNU ld `emultempl/`.
     pub unique_sections: &'static [&'static str],
+    /// Prefixes of local symbol names that compilers make up, besides the `.L`, `..` and `_.L_` of
+    /// every ELF target. Source: BFD `bfd_is_local_label_name` of the target.
+    pub local_label_prefixes: &'static [&'static str],
+    /// Sections whose headers GNU ld fills in specially. Source: BFD `elf_backend_fake_sections`.
+    pub special_sections: &'static [SpecialSection],
     /// Prefixes of symbol names that mark code and data inside a section (`$x`, `$d`), where a
     /// disassembler and the kernel need them. A `.` or the end follows the prefix.
     pub mapping_symbols: &'static [&'static str],
@@ -83,6 +91,12 @@ pub struct Arch {
     pub module: ModuleLink,
 }
 
+impl fmt::Debug for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Arch").field(&self.name).finish()
+    }
+}
+
 impl Arch {
     /// The row for relocation type `number`, `None` if the psABI has none. A table look-up, since
     /// it is made for every relocation of a kernel.
@@ -90,6 +104,14 @@ impl Arch {
     pub fn relocation(&self, number: u32) -> Option<&'static Relocation> {
         let row = *self.index.get(usize::try_from(number).ok()?)?;
         self.relocations.get(usize::from(row))
+    }
+
+    /// What is special about the header of the section called `name`.
+    #[must_use]
+    pub fn special_section(&self, name: &[u8]) -> Option<&'static SpecialSection> {
+        self.special_sections
+            .iter()
+            .find(|special| special.name.as_bytes() == name)
     }
 
     /// The row with this psABI name, such as `R_X86_64_PC32`.
@@ -106,6 +128,19 @@ impl Arch {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
     }
+}
+
+/// A section whose header GNU ld fills in specially.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SpecialSection {
+    /// Its name.
+    pub name: &'static str,
+    /// `sh_type`.
+    pub section_type: u32,
+    /// `sh_entsize`.
+    pub entry_size: u64,
+    /// The section that `sh_info` names, if there is one of that name (`SHF_INFO_LINK`).
+    pub info_section: Option<&'static str>,
 }
 
 /// Makes the look-up table of [`Arch::relocation`].

@@ -46,7 +46,8 @@
 use crate::arch::index;
 use crate::{
     Addends, Arch, Branch, Class, CodeFill, Endian, Field, ModuleLink, ModuleStubs, Overflow,
-    Pattern, Relocation, Run, Selector, StubRelocation, StubTemplate, StubUse, Value,
+    Pattern, Relocation, Run, Selector, SpecialSection, StubRelocation, StubTemplate, StubUse,
+    Value,
 };
 
 use Selector::{Full as F, Left as L, LeftRounded as LR, Right as R, RightRounded as RR};
@@ -514,6 +515,13 @@ pub static HPPA32: Arch = Arch {
     default_script_fill: &[0x08, 0x00, 0x02, 0x40],
     // ld/emultempl/hppaelf.em, hppaelf_after_parse
     unique_sections: &[".text"],
+    local_label_prefixes: &["L$"],
+    special_sections: &[SpecialSection {
+        name: ".PARISC.unwind",
+        section_type: 1, // PROGBITS
+        entry_size: 4,
+        info_section: Some(".text"),
+    }],
     mapping_symbols: &[],
     image_stub: Some(&LONG_BRANCH),
     module: ModuleLink {
@@ -551,6 +559,13 @@ pub static HPPA64: Arch = Arch {
     code_fill: CodeFill::Zeros,
     default_script_fill: &[],
     unique_sections: &[],
+    local_label_prefixes: &["L$"],
+    special_sections: &[SpecialSection {
+        name: ".PARISC.unwind",
+        section_type: 0x7000_0001, // SHT_PARISC_UNWIND
+        entry_size: 4,
+        info_section: Some(".text"),
+    }],
     mapping_symbols: &[],
     image_stub: None,
     module: ModuleLink {

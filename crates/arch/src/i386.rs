@@ -151,6 +151,8 @@ pub static I386: Arch = Arch {
     code_fill: CodeFill::Nops(NOPS),
     default_script_fill: &[],
     unique_sections: &[],
+    local_label_prefixes: &[".X"],
+    special_sections: &[],
     mapping_symbols: &[],
     image_stub: None,
     module: ModuleLink {

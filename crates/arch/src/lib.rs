@@ -33,7 +33,7 @@ mod relocation;
 mod stub;
 pub mod x86_64;
 
-pub use arch::{Addends, Arch, Class, CodeFill, Endian, ModuleLink, ModuleStubs};
+pub use arch::{Addends, Arch, Class, CodeFill, Endian, ModuleLink, ModuleStubs, SpecialSection};
 pub use error::RelocError;
 pub use field::{Field, Run};
 pub use relocation::{Branch, Overflow, Pattern, Relocation, Selector, StubUse, Value, Values};

@@ -329,7 +329,8 @@ impl Relocation {
     /// Writes `addend` into the field, as `-r` does where relocations have no addend of their own.
     ///
     /// # Errors
-    /// As [`implicit_addend`](Self::implicit_addend), and [`RelocError::OutOfRange`].
+    /// As [`implicit_addend`](Self::implicit_addend), and [`RelocError::OutOfRange`]; `bytes` are
+    /// unchanged then. A relocation that writes nothing keeps no addend but zero.
     pub fn set_implicit_addend(
         &self,
         endian: Endian,
@@ -337,6 +338,9 @@ impl Relocation {
         addend: i64,
     ) -> Result<(), RelocError> {
         self.keeps_addend()?;
+        if self.is_empty() && addend != 0 {
+            return Err(RelocError::NoImplicitAddend { name: self.name });
+        }
         let instruction = self.field.read(endian, bytes)?;
         let addend = wrap(self.class, addend);
         self.check(addend)?;

@@ -172,6 +172,8 @@ pub static X86_64: Arch = Arch {
     code_fill: CodeFill::Nops(NOPS),
     default_script_fill: &[],
     unique_sections: &[],
+    local_label_prefixes: &[],
+    special_sections: &[],
     mapping_symbols: &[],
     image_stub: None,
     module: ModuleLink {

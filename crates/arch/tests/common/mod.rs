@@ -1,0 +1,378 @@
+//! GNU as and ld as oracles: assemble, link, and compare with [`Relocation::apply`].
+
+// each test binary uses its own part of this
+#![allow(dead_code)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use klink_arch::{Arch, RelocError, Values, hppa, i386, x86_64};
+use object::{Object, ObjectSection};
+use tempfile::TempDir;
+
+/// The binutils of one architecture.
+pub(crate) struct Binutils {
+    pub(crate) arch: &'static Arch,
+    package: &'static str,
+    assembler: &'static [&'static str],
+    linker: &'static [&'static str],
+    /// What an assembly file begins with.
+    prologue: &'static str,
+}
+
+pub(crate) const HPPA32: Binutils = Binutils {
+    arch: &hppa::HPPA32,
+    package: "binutils-hppa-linux-gnu",
+    assembler: &["hppa-linux-gnu-as"],
+    linker: &["hppa-linux-gnu-ld"],
+    prologue: "\t.level 2.0\n",
+};
+
+pub(crate) const HPPA64: Binutils = Binutils {
+    arch: &hppa::HPPA64,
+    package: "binutils-hppa64-linux-gnu",
+    assembler: &["hppa64-linux-gnu-as"],
+    linker: &["hppa64-linux-gnu-ld", "-e", "_start"],
+    prologue: "\t.level 2.0w\n",
+};
+
+pub(crate) const X86_64: Binutils = Binutils {
+    arch: &x86_64::X86_64,
+    package: "binutils-x86-64-linux-gnu",
+    assembler: &["x86_64-linux-gnu-as", "--64"],
+    linker: &[
+        "x86_64-linux-gnu-ld",
+        "-m",
+        "elf_x86_64",
+        "-z",
+        "noexecstack",
+    ],
+    prologue: "",
+};
+
+pub(crate) const I386: Binutils = Binutils {
+    arch: &i386::I386,
+    package: "binutils-x86-64-linux-gnu",
+    assembler: &["x86_64-linux-gnu-as", "--32"],
+    linker: &["x86_64-linux-gnu-ld", "-m", "elf_i386", "-z", "noexecstack"],
+    prologue: "",
+};
+
+/// Where the tests link code to: far enough from 0 that a 17-bit branch goes either way.
+pub(crate) const TEXT: u64 = 0x10_0000;
+
+/// A relocation for the assembler's `.reloc`: at `offset` of `.text`, against `symbol`.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) name: &'static str,
+    /// The bytes at the relocated place, before.
+    pub(crate) word: u64,
+    pub(crate) symbol: u64,
+    pub(crate) addend: i64,
+}
+
+/// `.text` of an object, before and after GNU ld.
+pub(crate) struct Linked {
+    pub(crate) before: Vec<u8>,
+    pub(crate) after: Vec<u8>,
+    /// Of the linked file: name, address, bytes.
+    pub(crate) sections: Vec<(String, u64, Vec<u8>)>,
+}
+
+impl Linked {
+    pub(crate) fn section(&self, name: &str) -> (u64, &[u8]) {
+        let found = self.sections.iter().find(|section| section.0 == name);
+        let (_, address, bytes) = found.unwrap_or_else(|| panic!("no section {name}"));
+        (*address, bytes)
+    }
+}
+
+impl Binutils {
+    /// Whether the tools are there. If not, says so; panics if `KLINK_REQUIRE_TOOLS=1`.
+    pub(crate) fn available(&self) -> bool {
+        let missing = [self.assembler[0], self.linker[0]]
+            .into_iter()
+            .find(|tool| Command::new(tool).arg("--version").output().is_err());
+        let Some(tool) = missing else { return true };
+        skip(&format!("{tool} is missing: install {}", self.package));
+        false
+    }
+
+    /// Assembles `source` and gives the bytes of `.text`.
+    pub(crate) fn assemble(&self, source: &str) -> Vec<u8> {
+        let dir = TempDir::new().unwrap();
+        self.assemble_to(dir.path(), "a", source);
+        section_of(&dir.path().join("a.o"), ".text")
+    }
+
+    fn assemble_to(&self, dir: &Path, stem: &str, source: &str) {
+        let source = format!("{}{source}", self.prologue);
+        fs::write(dir.join(format!("{stem}.s")), source).unwrap();
+        let object = format!("{stem}.o");
+        let output = Command::new(self.assembler[0])
+            .args(&self.assembler[1..])
+            .args([&format!("{stem}.s"), "-o", &object])
+            .current_dir(dir)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            self.assembler[0],
+            text(&output)
+        );
+    }
+
+    /// Assembles `source`, defines `symbols` as absolute ones, and links with `.text` at
+    /// [`TEXT`]. The error is what ld says.
+    pub(crate) fn link(&self, source: &str, symbols: &[(&str, u64)]) -> Result<Linked, String> {
+        let dir = TempDir::new().unwrap();
+        self.assemble_to(
+            dir.path(),
+            "a",
+            &format!("\t.globl _start\n\t.text\n{source}"),
+        );
+        let mut definitions = String::new();
+        for (name, value) in symbols {
+            // GNU as for PA-RISC takes no number above the signed 64-bit ones
+            let value = value.cast_signed();
+            writeln!(definitions, "\t.globl {name}\n\t.set {name}, {value}").unwrap();
+        }
+        self.assemble_to(dir.path(), "symbols", &definitions);
+        let output = Command::new(self.linker[0])
+            .args(&self.linker[1..])
+            .args([
+                "-Ttext",
+                &format!("{TEXT:#x}"),
+                "a.o",
+                "symbols.o",
+                "-o",
+                "linked",
+            ])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        if !output.status.success() {
+            return Err(text(&output));
+        }
+        Ok(Linked {
+            before: section_of(&dir.path().join("a.o"), ".text"),
+            after: section_of(&dir.path().join("linked"), ".text"),
+            sections: sections_of(&dir.path().join("linked")),
+        })
+    }
+
+    /// Links `sources` with `-r` and gives the bytes of the first `.text`.
+    pub(crate) fn link_relocatable(&self, sources: &[&str]) -> Vec<u8> {
+        let dir = TempDir::new().unwrap();
+        let stems: Vec<String> = (0..sources.len()).map(|nth| format!("o{nth}")).collect();
+        for (stem, source) in stems.iter().zip(sources) {
+            self.assemble_to(dir.path(), stem, &format!("\t.text\n{source}"));
+        }
+        let output = Command::new(self.linker[0])
+            .args(&self.linker[1..])
+            .args(["-r", "-o", "linked.o"])
+            .args(stems.iter().map(|stem| format!("{stem}.o")))
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        section_of(&dir.path().join("linked.o"), ".text")
+    }
+
+    /// The bytes that one site spans.
+    pub(crate) fn site_len(&self, name: &str) -> usize {
+        self.arch
+            .relocation_by_name(name)
+            .unwrap_or_else(|| panic!("no row {name}"))
+            .len()
+    }
+
+    /// Links one file with all of these sites one after another.
+    pub(crate) fn link_sites(
+        &self,
+        sites: &[Site],
+        symbols: &[(&str, u64)],
+        rest: &str,
+    ) -> Result<Linked, String> {
+        let mut names: Vec<u64> = sites.iter().map(|site| site.symbol).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut source = String::from("_start:\n");
+        let mut relocs = String::new();
+        let mut offset = 0;
+        for site in sites {
+            let directive = match self.site_len(site.name) {
+                1 => ".byte",
+                2 => ".2byte",
+                4 => ".4byte",
+                8 => ".8byte",
+                len => panic!("{} has {len} bytes", site.name),
+            };
+            let word = if site.word == u64::MAX {
+                -1
+            } else {
+                site.word.cast_signed()
+            };
+            writeln!(source, "\t{directive} {word}").unwrap();
+            let Site {
+                name,
+                symbol,
+                addend,
+                ..
+            } = site;
+            writeln!(relocs, "\t.reloc {offset}, {name}, s{symbol:x}{addend:+}").unwrap();
+            offset += self.site_len(site.name);
+        }
+        let symbol_names: Vec<String> = names.iter().map(|value| format!("s{value:x}")).collect();
+        let mut all: Vec<(&str, u64)> = symbols.to_vec();
+        all.extend(symbol_names.iter().map(String::as_str).zip(names));
+        self.link(&format!("{source}{relocs}{rest}"), &all)
+    }
+
+    /// Links all sites at once and compares every byte with what [`Relocation::apply`] writes,
+    /// `values` filling in what it needs besides S, A and P.
+    pub(crate) fn compare(&self, sites: &[Site], symbols: &[(&str, u64)], values: &Values) {
+        let linked = self
+            .link_sites(sites, symbols, "")
+            .unwrap_or_else(|error| panic!("{error}"));
+        let mut offset = 0;
+        for site in sites {
+            let len = self.site_len(site.name);
+            let before = &linked.before[offset..offset + len];
+            let got = self.apply(site, offset as u64, before, values);
+            assert_eq!(
+                got.as_deref(),
+                Ok(&linked.after[offset..offset + len]),
+                "{} S {:#x} A {:#x} at {:#x}, before {before:02x?}; ld on the right",
+                site.name,
+                site.symbol,
+                site.addend,
+                TEXT + offset as u64,
+            );
+            offset += len;
+        }
+        assert_eq!(linked.before.len(), offset, "the assembler added something");
+        assert_eq!(linked.after.len(), offset, "ld added something");
+    }
+
+    /// What klink makes of the bytes at a site.
+    pub(crate) fn apply(
+        &self,
+        site: &Site,
+        offset: u64,
+        before: &[u8],
+        values: &Values,
+    ) -> Result<Vec<u8>, RelocError> {
+        let row = self.arch.relocation_by_name(site.name).unwrap();
+        let addend = match self.arch.addends {
+            klink_arch::Addends::Rela => site.addend,
+            klink_arch::Addends::Rel => row.implicit_addend(self.arch.endian, before).unwrap(),
+        };
+        let values = Values {
+            symbol: site.symbol,
+            addend,
+            place: TEXT + offset,
+            ..*values
+        };
+        let mut bytes = before.to_vec();
+        row.apply(self.arch.endian, &mut bytes, &values)?;
+        Ok(bytes)
+    }
+
+    /// Links one site alone, and asserts that ld and klink agree whether it fits and, if so, on
+    /// the bytes.
+    pub(crate) fn compare_edge(&self, site: &Site, fits: bool) {
+        let len = self.site_len(site.name);
+        let what = format!("{} S {:#x} A {:#x}", site.name, site.symbol, site.addend);
+        let word = site.word.to_be_bytes();
+        let result = self.link_sites(std::slice::from_ref(site), &[], "");
+        match &result {
+            Ok(linked) => {
+                let got = self.apply(site, 0, &linked.before, &Values::default());
+                // a longer .text: ld made a stub
+                let direct = linked.after.len() == len;
+                assert_eq!(direct, fits, "{what}: what ld did");
+                assert_eq!(got.is_ok(), fits, "{what}: {got:?}");
+                if fits {
+                    assert_eq!(got.unwrap(), linked.after, "{what}: ld on the right");
+                }
+            }
+            Err(message) => {
+                assert!(!fits, "{what}: {message}");
+                assert!(
+                    message.contains("cannot reach") || message.contains("truncated to fit"),
+                    "{what}: {message}"
+                );
+                let word = match self.arch.endian {
+                    klink_arch::Endian::Big => word[8 - len..].to_vec(),
+                    klink_arch::Endian::Little => word.iter().rev().take(len).copied().collect(),
+                };
+                let got = self.apply_rela(site, &word);
+                assert!(
+                    matches!(got, Err(RelocError::OutOfRange { .. })),
+                    "{what}: ld refuses, klink: {got:?}"
+                );
+            }
+        }
+    }
+
+    /// As [`apply`](Self::apply) at [`TEXT`], with the addend of the site in any case.
+    fn apply_rela(&self, site: &Site, before: &[u8]) -> Result<(), RelocError> {
+        let row = self.arch.relocation_by_name(site.name).unwrap();
+        let Site { symbol, addend, .. } = *site;
+        let values = Values {
+            symbol,
+            addend,
+            place: TEXT,
+            ..Values::default()
+        };
+        row.apply(self.arch.endian, &mut before.to_vec(), &values)
+    }
+}
+
+/// Says loudly that a test does nothing, or fails it.
+pub(crate) fn skip(why: &str) {
+    assert!(
+        std::env::var("KLINK_REQUIRE_TOOLS").as_deref() != Ok("1"),
+        "{why}"
+    );
+    eprintln!("SKIPPED: {why}");
+}
+
+/// Numbers that look random and are the same in every run.
+pub(crate) fn scatter(count: usize) -> impl Iterator<Item = u64> {
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    })
+    .take(count)
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn section_of(file: &Path, name: &str) -> Vec<u8> {
+    let sections = sections_of(file);
+    let found = sections.into_iter().find(|section| section.0 == name);
+    found
+        .unwrap_or_else(|| panic!("{} has no {name}", file.display()))
+        .2
+}
+
+fn sections_of(file: &Path) -> Vec<(String, u64, Vec<u8>)> {
+    let bytes = fs::read(file).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    file.sections()
+        .map(|section| {
+            let name = section.name().unwrap().to_owned();
+            (name, section.address(), section.data().unwrap().to_vec())
+        })
+        .collect()
+}

@@ -1,0 +1,240 @@
+//! What must hold of every architecture's tables.
+
+use klink_arch::{
+    ARCHES, Arch, Class, CodeFill, Endian, Field, Overflow, Value, by_bfd_name, by_emulation,
+    by_machine,
+};
+
+fn all_rows() -> impl Iterator<Item = (&'static Arch, &'static klink_arch::Relocation)> {
+    ARCHES
+        .into_iter()
+        .flat_map(|arch| arch.relocations.iter().map(move |row| (arch, row)))
+}
+
+#[test]
+fn every_number_finds_its_own_row_and_no_other() {
+    for arch in ARCHES {
+        let mut expected = arch.relocations.iter().peekable();
+        for number in 0..300 {
+            let row = expected.next_if(|row| row.number == number);
+            assert_eq!(arch.relocation(number), row, "{} {number}", arch.name);
+        }
+        assert_eq!(
+            expected.next(),
+            None,
+            "{}: rows are not sorted by number",
+            arch.name
+        );
+        assert_eq!(arch.relocation(u32::MAX), None);
+    }
+}
+
+#[test]
+fn names_are_unique_and_of_the_psabi() {
+    for arch in ARCHES {
+        let prefix = match arch.machine {
+            15 => "R_PARISC_",
+            62 => "R_X86_64_",
+            3 => "R_386_",
+            machine => panic!("unknown machine {machine}"),
+        };
+        for row in arch.relocations {
+            assert!(row.name.starts_with(prefix), "{}", row.name);
+            assert_eq!(
+                arch.relocation_by_name(row.name),
+                Some(row),
+                "{} twice",
+                row.name
+            );
+            assert_eq!(row.class, arch.class, "{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn runs_hold_every_bit_of_a_field_once() {
+    for (_, row) in all_rows() {
+        let Field {
+            name,
+            bytes,
+            bits,
+            runs,
+            ..
+        } = row.field;
+        let mut value = 0_u128;
+        let mut instruction = 0_u128;
+        for run in runs {
+            for bit in 0..run.width {
+                for (seen, bit) in [
+                    (&mut value, run.from + bit),
+                    (&mut instruction, run.to + bit),
+                ] {
+                    assert_eq!(*seen & 1 << bit, 0, "{name}: bit {bit} twice");
+                    *seen |= 1 << bit;
+                }
+            }
+        }
+        assert_eq!(value, (1 << bits) - 1, "{name}: bits of the value");
+        assert_eq!(instruction, u128::from(row.field.mask()), "{name}");
+        assert!(
+            instruction < 1 << (8 * bytes),
+            "{name}: outside {bytes} bytes"
+        );
+    }
+}
+
+#[test]
+fn only_markers_and_foreign_rows_write_nothing() {
+    for (_, row) in all_rows() {
+        match row.value {
+            Value::Marker => assert!(row.is_empty(), "{}", row.name),
+            Value::Foreign => {}
+            _ => assert!([1, 2, 4, 8].contains(&row.len()), "{}", row.name),
+        }
+    }
+}
+
+#[test]
+fn branches_reach_what_their_field_holds() {
+    for (arch, row) in all_rows() {
+        let Some(branch) = row.branch else { continue };
+        assert!(row.is_pc_relative(), "{}", row.name);
+        assert!(branch.min < 0 && branch.max > 0, "{}", row.name);
+        if row.overflow == Overflow::Ignore {
+            assert_eq!(
+                arch.class,
+                Class::Elf32,
+                "{}: only a wrapping address",
+                row.name
+            );
+            continue;
+        }
+        let step = 1 << row.field.shift;
+        let furthest = [branch.min, branch.max];
+        let too_far = [branch.min - step, branch.max + step];
+        for (displacement, fits) in furthest
+            .map(|far| (far, true))
+            .into_iter()
+            .chain(too_far.map(|far| (far, false)))
+        {
+            assert_eq!(
+                branch.reaches(displacement),
+                fits,
+                "{} {displacement}",
+                row.name
+            );
+            let values = klink_arch::Values {
+                symbol: displacement.cast_unsigned(),
+                addend: -branch.target_bias,
+                ..Default::default()
+            };
+            let mut bytes = [0; 8];
+            let result = row.apply(arch.endian, &mut bytes, &values);
+            assert_eq!(
+                result.is_ok(),
+                fits,
+                "{} {displacement}: {result:?}",
+                row.name
+            );
+            if fits {
+                let decoded = row.decode_branch(arch.endian, &bytes);
+                assert_eq!(decoded, Some(displacement), "{}", row.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn module_lists_are_sorted_and_name_rows() {
+    for arch in ARCHES {
+        let module = &arch.module;
+        for list in [module.loadable, module.resolvable, module.reserving] {
+            assert!(list.is_sorted(), "{}", arch.name);
+            assert!(list.iter().all(|&number| arch.relocation(number).is_some()));
+        }
+        for row in arch.relocations {
+            assert_eq!(
+                module.loads(row.number),
+                module.loadable.contains(&row.number)
+            );
+            if module.resolves(row.number) {
+                assert!(
+                    row.is_pc_relative(),
+                    "{} depends on more than a distance",
+                    row.name
+                );
+            }
+            if module.reserving.contains(&row.number) {
+                assert!(row.branch.is_some(), "{}", row.name);
+            }
+            if row.value == Value::Foreign {
+                assert!(
+                    !module.loads(row.number),
+                    "{} would be refused here",
+                    row.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn loader_formulas_are_where_the_loader_differs() {
+    for (arch, row) in all_rows() {
+        let differs = row.as_loader_reads() != *row;
+        let expected = arch.machine == 15 && ["SECREL32", "SEGREL32"].contains(&&row.name[9..]);
+        assert_eq!(differs, expected, "{} {}", arch.name, row.name);
+    }
+}
+
+#[test]
+fn architectures_are_found_by_each_of_their_names() {
+    for arch in ARCHES {
+        let found = by_machine(arch.machine, arch.class, arch.endian).unwrap();
+        assert!(std::ptr::eq(found, arch));
+        for name in arch.emulations {
+            assert!(std::ptr::eq(by_emulation(name).unwrap(), arch), "{name}");
+        }
+        for name in arch.bfd_names {
+            assert!(std::ptr::eq(by_bfd_name(name).unwrap(), arch), "{name}");
+        }
+    }
+    assert!(by_machine(15, Class::Elf32, Endian::Little).is_none());
+    assert!(by_machine(183, Class::Elf64, Endian::Little).is_none());
+    assert!(by_emulation("elf32_x86_64").is_none());
+    assert!(
+        by_bfd_name("elf32-hppa").is_none(),
+        "HP-UX's: another EI_OSABI"
+    );
+}
+
+#[test]
+fn code_fill_fills_any_gap_with_whole_instructions() {
+    for arch in ARCHES {
+        for len in 0..40 {
+            let mut gap = vec![0xcc; len];
+            arch.code_fill.fill(&mut gap);
+            let CodeFill::Nops(nops) = arch.code_fill else {
+                assert!(gap.iter().all(|&byte| byte == 0));
+                continue;
+            };
+            let longest = nops.len();
+            let mut rest = gap.as_slice();
+            while !rest.is_empty() {
+                let nop = nops[rest.len().min(longest) - 1];
+                rest = rest
+                    .strip_prefix(nop)
+                    .unwrap_or_else(|| panic!("{gap:02x?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn no_architecture_here_has_mapping_symbols() {
+    for arch in ARCHES {
+        for name in ["$x", "$d.1", "$global$", "$$divU"] {
+            assert!(!arch.is_mapping_symbol(name), "{} {name}", arch.name);
+        }
+    }
+}

@@ -20,7 +20,6 @@ impl Failure {
         }
     }
 
-    #[allow(dead_code, reason = "for the chores that read and write files")]
     /// A failure to do `what` ("read", "create" …) with `path`.
     pub(crate) fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
         Self::new(format!("cannot {what} {}: {error}", path.display()))

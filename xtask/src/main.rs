@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod failure;
+mod kernel;
 mod tools;
 
 pub(crate) use failure::Failure;
@@ -24,12 +25,15 @@ struct Cli {
 /// [`main`].
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Make a test kernel's tree: unpacked from $KLINK_CORPUS, or built.
+    Kernel(kernel::Args),
     /// Install the Debian packages that the chores and tests need.
     Tools(tools::Args),
 }
 
 fn main() -> std::process::ExitCode {
     let done = match Cli::parse().chore {
+        Chore::Kernel(args) => kernel::run(&args),
         Chore::Tools(args) => tools::run(&args),
     };
     match done {

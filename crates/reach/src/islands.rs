@@ -15,8 +15,11 @@ use crate::problem::{BranchId, Unreached};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Rounds after which rooms grow faster than what is asked for.
-const PATIENT_ROUNDS: usize = 8;
+/// The first rounds, in which islands have no fixed place yet.
+const FREE_ROUNDS: usize = 2;
+
+/// Rounds after which to come to an end matters more than the last stub.
+const PATIENT_ROUNDS: usize = 4;
 
 /// An order with its islands.
 pub(crate) struct Placement {
@@ -80,7 +83,12 @@ pub(crate) fn place(graph: &Graph<'_>, order: Vec<UnitId>) -> Placement {
     let mut round = 0;
     loop {
         let layout = Layout::new(graph, &order, rooms);
-        let mut routes = Routes::new(graph, &layout);
+        let freedom = match round {
+            0..FREE_ROUNDS => Freedom::All,
+            _ if round < PATIENT_ROUNDS => Freedom::Add,
+            _ => Freedom::Keep,
+        };
+        let mut routes = Routes::new(graph, &layout, freedom);
         let wanted = routes.rooms(graph, layout.rooms().len());
         if wanted
             .iter()
@@ -91,12 +99,24 @@ pub(crate) fn place(graph: &Graph<'_>, order: Vec<UnitId>) -> Placement {
         }
         round += 1;
         let grow = |(&room, wanted): (&i64, i64)| match wanted - room {
+            _ if round <= FREE_ROUNDS => wanted,
             missing if missing <= 0 => room,
             missing if round > PATIENT_ROUNDS => wanted + missing,
             _ => wanted,
         };
         rooms = layout.rooms().iter().zip(wanted).map(grow).collect();
     }
+}
+
+/// Which slots a round may open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Freedom {
+    /// Any: islands of earlier rounds only tell how long everything will be.
+    All,
+    /// More than there are, where that saves a stub.
+    Add,
+    /// More than there are, where a branch reaches none of them.
+    Keep,
 }
 
 /// Gives the stubs their offsets, without the room that earlier rounds asked
@@ -128,9 +148,9 @@ struct Routes {
 }
 
 impl Routes {
-    fn new(graph: &Graph<'_>, layout: &Layout) -> Self {
+    fn new(graph: &Graph<'_>, layout: &Layout, freedom: Freedom) -> Self {
         let mut demands = Demands::new(graph, layout);
-        let slots = demands.choose_slots(layout);
+        let slots = demands.choose_slots(layout, freedom);
         let mut routes = Self {
             stubs: Vec::new(),
             ways: Vec::new(),
@@ -411,20 +431,28 @@ impl Demands {
     }
 
     /// Few slots, such that no target needs more stubs than it does with all
-    /// slots. Slots that have an island already are among them.
-    fn choose_slots(&self, layout: &Layout) -> OpenSlots {
-        let mut open: Vec<bool> = layout.rooms().iter().map(|&room| room > 0).collect();
+    /// slots, or (if we have to keep what there is) such that all are served.
+    fn choose_slots(&self, layout: &Layout, freedom: Freedom) -> OpenSlots {
+        let used = |&room: &i64| room > 0 && freedom != Freedom::All;
+        let mut open: Vec<bool> = layout.rooms().iter().map(used).collect();
         let mut ranges = Vec::new();
-        for span in 0..self.spans.len() {
-            self.push_free_ranges(span, &mut ranges);
+        if freedom != Freedom::Keep {
+            for span in 0..self.spans.len() {
+                self.push_free_ranges(span, &mut ranges);
+            }
+            stab(&mut ranges, &mut open);
         }
-        stab(&mut ranges, &mut open);
         let slots = OpenSlots::new(&open);
         // Where a target has several stubs, their ranges are not independent
         // of each other: ask for the very slots of its own sweep.
         ranges.clear();
         for (index, span) in self.spans.iter().enumerate() {
-            if !slots.serve(self.of(index), span.stubs) {
+            let enough = if freedom == Freedom::Keep {
+                u32::MAX
+            } else {
+                span.stubs
+            };
+            if !slots.serve(self.of(index), enough) {
                 self.push_cores(index, &mut ranges);
             }
         }

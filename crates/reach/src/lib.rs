@@ -46,7 +46,9 @@ mod check;
 mod graph;
 mod islands;
 mod layout;
+mod order;
 mod problem;
+mod targets;
 
 pub use check::{Violation, check};
 pub use problem::{
@@ -58,7 +60,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use graph::Graph;
 use islands::Placement;
-use layout::SlotId;
+use layout::{Layout, SlotId};
+use order::Walk;
 
 /// Finds an order and islands for which every branch reaches.
 ///
@@ -71,8 +74,62 @@ use layout::SlotId;
 pub fn solve(problem: &Problem<'_>) -> Result<Answer, ReachError> {
     problem::validate(problem)?;
     let graph = Graph::new(problem);
-    let best = islands::place(&graph, graph.unit_ids().collect());
+    let mut best = islands::place(&graph, graph.unit_ids().collect());
+    if let Some(effort) = Effort::of(problem.reorder)
+        && let Some(mut walk) = Walk::new(&graph)
+    {
+        improve(&graph, &mut walk, &effort, &mut best);
+    }
     finish(&graph, &best)
+}
+
+/// How long to look for a better order.
+struct Effort {
+    /// Epochs after which the order is only cut anew.
+    warm: u32,
+    /// Epochs after which islands are placed, to see what the order is worth.
+    measured: u32,
+    /// Moves proposed for each section and epoch.
+    steps_per_unit: u32,
+}
+
+impl Effort {
+    fn of(reorder: Reorder) -> Option<Self> {
+        match reorder {
+            Reorder::Keep => None,
+            Reorder::Quick => Some(Self {
+                warm: 3,
+                measured: 1,
+                steps_per_unit: 3,
+            }),
+            Reorder::Thorough => Some(Self {
+                warm: 6,
+                measured: 6,
+                steps_per_unit: 32,
+            }),
+        }
+    }
+}
+
+/// Looks for orders that are better than the best so far.
+fn improve(graph: &Graph<'_>, walk: &mut Walk<'_>, effort: &Effort, best: &mut Placement) {
+    let (mut order, mut layout) = (best.order.clone(), best.layout.clone());
+    let total = effort.warm + effort.measured;
+    for epoch in 0..total {
+        if best.unreached.is_empty() && best.stubs.len() <= graph.least_stubs() {
+            return;
+        }
+        order = walk.epoch(&order, &layout, effort.steps_per_unit);
+        if epoch < effort.warm {
+            layout = Layout::new(graph, &order, layout.rooms().to_vec());
+        } else {
+            let found = islands::place(graph, order.clone());
+            layout = found.layout.clone();
+            if found.cost() < best.cost() {
+                *best = found;
+            }
+        }
+    }
 }
 
 /// Turns a placement into the caller's terms.

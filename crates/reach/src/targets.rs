@@ -1,0 +1,316 @@
+//! How many stubs each target needs while units move between bins: the
+//! arithmetic of the walk in `order`.
+
+use crate::graph::{Graph, TargetId, UnitId};
+use crate::order::BINS;
+use crate::problem::{Form, Target};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// A set of bins.
+type BinSet = u128;
+
+/// What each bin counts that calls a target without reaching it, if no stub is allowed.
+const HOPELESS: i32 = 1000;
+
+/// From this many calling units on, a target keeps a count for each bin.
+const MANY: usize = 9;
+
+/// All targets, and who has to do with them.
+pub(crate) struct Targets {
+    states: Vec<State>,
+    /// By unit: the targets that it calls (elsewhere) and that are in it.
+    by_unit: Lists<(TargetId, Tie)>,
+    /// By target: the units that call it.
+    callers: Lists<UnitId>,
+    /// By `State::row` and bin: how many units call from there.
+    counts: Vec<u32>,
+}
+
+/// What a unit has to do with a target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    /// It calls it.
+    Calls,
+    /// The target is in it.
+    Holds,
+}
+
+/// One target.
+struct State {
+    /// Bins that call it.
+    mask: BinSet,
+    place: Place,
+    /// Bins below and above it from which branches reach it directly.
+    below: i32,
+    above: i32,
+    /// Bins that one stub serves.
+    window: u8,
+    /// The narrowest form of its callers.
+    form: Form,
+    /// Number of its row in the counts, if it has many callers.
+    row: Option<u32>,
+}
+
+/// Where a target is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In a unit in this bin.
+    Bin(u8),
+    /// In a bin that may be outside of the text.
+    Fixed {
+        offset: i64,
+        bin: i32,
+    },
+    Unknown,
+}
+
+/// Lists of items, one for each index.
+struct Lists<T> {
+    starts: Vec<u32>,
+    items: Vec<T>,
+}
+
+impl<T: Copy> Lists<T> {
+    /// From pairs of index and item, sorted by index.
+    fn new(count: usize, pairs: &[(u32, T)]) -> Self {
+        let mut starts = vec![0u32; count + 1];
+        for &(index, _) in pairs {
+            starts[index as usize + 1] += 1;
+        }
+        for index in 0..count {
+            starts[index + 1] += starts[index];
+        }
+        Self {
+            starts,
+            items: pairs.iter().map(|pair| pair.1).collect(),
+        }
+    }
+
+    fn of(&self, index: usize) -> &[T] {
+        &self.items[self.starts[index] as usize..self.starts[index + 1] as usize]
+    }
+}
+
+impl Targets {
+    pub(crate) fn new(graph: &Graph<'_>) -> Self {
+        let mut states = Vec::with_capacity(graph.target_count());
+        let (mut by_unit, mut callers, mut rows) = (Vec::new(), Vec::new(), 0);
+        let mut units = Vec::new();
+        for id in graph.target_ids() {
+            let (place, home) = match graph.target(id) {
+                Target::Section { section, .. } => (Place::Bin(0), Some(graph.unit_of(section))),
+                Target::Fixed(offset) => (Place::Fixed { offset, bin: 0 }, None),
+                Target::External(_) => (Place::Unknown, None),
+            };
+            let form = callers_elsewhere(graph, id, home, &mut units);
+            callers.extend(units.iter().map(|&unit| (id.index() as u32, unit)));
+            by_unit.extend(
+                units
+                    .iter()
+                    .map(|unit| (unit.index() as u32, (id, Tie::Calls))),
+            );
+            if let (Some(home), false) = (home, units.is_empty()) {
+                by_unit.push((home.index() as u32, (id, Tie::Holds)));
+            }
+            let row = (units.len() >= MANY).then_some(rows);
+            rows += u32::from(row.is_some());
+            states.push(State {
+                mask: 0,
+                place,
+                below: 0,
+                above: 0,
+                window: 1,
+                form,
+                row,
+            });
+        }
+        by_unit.sort_unstable_by_key(|&(unit, (id, _))| (unit, id));
+        Self {
+            by_unit: Lists::new(graph.unit_count(), &by_unit),
+            callers: Lists::new(states.len(), &callers),
+            states,
+            counts: vec![0; rows as usize * BINS],
+        }
+    }
+
+    /// The targets that a unit has to do with.
+    pub(crate) fn of(&self, unit: UnitId) -> impl Iterator<Item = TargetId> + '_ {
+        self.by_unit.of(unit.index()).iter().map(|&(id, _)| id)
+    }
+
+    /// Begins anew with bins of `stretch` bytes, each unit in the bin `bin_of` says.
+    pub(crate) fn cut(
+        &mut self,
+        stretch: i64,
+        units: impl Iterator<Item = UnitId>,
+        bin_of: impl Fn(UnitId) -> u8,
+    ) {
+        self.counts.fill(0);
+        for (index, state) in self.states.iter_mut().enumerate() {
+            state.mask = 0;
+            state.cut(stretch);
+            for &unit in self.callers.of(index) {
+                let bin = bin_of(unit);
+                state.mask |= 1 << bin;
+                if let Some(row) = state.row {
+                    self.counts[row as usize * BINS + usize::from(bin)] += 1;
+                }
+            }
+        }
+        for unit in units {
+            for &(id, tie) in self.by_unit.of(unit.index()) {
+                if tie == Tie::Holds {
+                    self.states[id.index()].place = Place::Bin(bin_of(unit));
+                }
+            }
+        }
+    }
+
+    /// By target: whether it has more stubs than it might need.
+    pub(crate) fn wanting(&self) -> Vec<bool> {
+        let wanting = |state: &State| {
+            let least = i32::from(state.mask != 0 && matches!(state.place, Place::Unknown));
+            state.stubs(state.mask, state.place) > least
+        };
+        self.states.iter().map(wanting).collect()
+    }
+
+    /// How many stubs more it takes to have `unit` in the bin `to`, not `from`.
+    pub(crate) fn change(
+        &self,
+        unit: UnitId,
+        from: u8,
+        to: u8,
+        bin_of: impl Fn(UnitId) -> u8,
+    ) -> i32 {
+        let mut change = 0;
+        for &(id, tie) in self.by_unit.of(unit.index()) {
+            let state = &self.states[id.index()];
+            let (mask, place) = match tie {
+                Tie::Holds => (state.mask, Place::Bin(to)),
+                Tie::Calls => {
+                    let alone = self.calls_from(id, from, &bin_of) == 1;
+                    (moved(state.mask, alone.then_some(from), to), state.place)
+                }
+            };
+            if tie == Tie::Holds || mask != state.mask {
+                change += state.stubs(mask, place) - state.stubs(state.mask, state.place);
+            }
+        }
+        change
+    }
+
+    /// Notes that `unit`, which was in the bin `from`, now is in `to`.
+    pub(crate) fn shift(&mut self, unit: UnitId, from: u8, to: u8, bin_of: impl Fn(UnitId) -> u8) {
+        for &(id, tie) in self.by_unit.of(unit.index()) {
+            if tie == Tie::Holds {
+                self.states[id.index()].place = Place::Bin(to);
+                continue;
+            }
+            if let Some(row) = self.states[id.index()].row {
+                let counts = &mut self.counts[row as usize * BINS..][..BINS];
+                counts[usize::from(from)] -= 1;
+                counts[usize::from(to)] += 1;
+            }
+            let none = self.calls_from(id, from, &bin_of) == 0;
+            let mask = &mut self.states[id.index()].mask;
+            *mask = moved(*mask, none.then_some(from), to);
+        }
+    }
+
+    /// How many units in a bin call a target.
+    fn calls_from(&self, id: TargetId, bin: u8, bin_of: &impl Fn(UnitId) -> u8) -> u32 {
+        match self.states[id.index()].row {
+            Some(row) => self.counts[row as usize * BINS + usize::from(bin)],
+            None => {
+                let callers = self.callers.of(id.index());
+                callers.iter().filter(|&&unit| bin_of(unit) == bin).count() as u32
+            }
+        }
+    }
+}
+
+/// Puts into `units` those that call a target from another unit than its
+/// own; returns what all their forms reach.
+fn callers_elsewhere(
+    graph: &Graph<'_>,
+    id: TargetId,
+    home: Option<UnitId>,
+    units: &mut Vec<UnitId>,
+) -> Form {
+    units.clear();
+    let mut form = Form {
+        min: i64::MIN,
+        max: i64::MAX,
+        stub: true,
+    };
+    for &branch in graph.callers(id) {
+        let unit = graph.unit_of(graph.problem.branches[branch.index()].section);
+        if Some(unit) != home {
+            units.push(unit);
+            let own = graph.form(branch);
+            form.min = form.min.max(own.min);
+            form.max = form.max.min(own.max);
+            form.stub &= own.stub;
+        }
+    }
+    units.sort_unstable();
+    units.dedup();
+    form
+}
+
+fn moved(mask: BinSet, gone: Option<u8>, to: u8) -> BinSet {
+    let gone = gone.map_or(0, |bin| 1 << bin);
+    (mask & !gone) | 1 << to
+}
+
+impl State {
+    /// Measures its form in bins of `stretch` bytes.
+    fn cut(&mut self, stretch: i64) {
+        let bins = |bytes: i64| bytes.clamp(0, stretch * BINS as i64) / stretch;
+        if let Place::Fixed { offset, bin } = &mut self.place {
+            // Further out than twice the text, nothing reaches it anyway.
+            *bin = (*offset / stretch).clamp(-2 * BINS as i64, 3 * BINS as i64) as i32;
+        }
+        // Two places whose bins are n apart can be n + 1 bins apart.
+        self.below = bins(self.form.max.saturating_sub(stretch)) as i32;
+        self.above = bins(self.form.min.saturating_add(stretch).saturating_neg()) as i32;
+        // Half a bin less than the form spans, since an island stands in
+        // some bin: less leaves stubs unused, more leads to orders
+        // that need more stubs than they seem to (measured on xfs).
+        let window = self.form.max.saturating_sub(self.form.min);
+        self.window = bins(window.saturating_sub(stretch / 2)).max(1) as u8;
+    }
+
+    /// Stubs it takes for calls from all bins of `mask` if the target is at `place`.
+    fn stubs(&self, mut mask: BinSet, place: Place) -> i32 {
+        let home = match place {
+            Place::Bin(bin) => Some(i32::from(bin)),
+            Place::Fixed { bin, .. } => Some(bin),
+            Place::Unknown => None,
+        };
+        if let Some(home) = home {
+            mask &= !span(home - self.below, home + self.above);
+        }
+        if !self.form.stub {
+            return HOPELESS * mask.count_ones() as i32;
+        }
+        let mut stubs = 0;
+        while mask != 0 {
+            let first = mask.trailing_zeros() as i32;
+            mask &= !span(first, first + i32::from(self.window) - 1);
+            stubs += 1;
+        }
+        stubs
+    }
+}
+
+/// The bins from `first` to `last`, both included, as far as they exist.
+fn span(first: i32, last: i32) -> BinSet {
+    let end = BINS as i32 - 1;
+    if first > end || last < 0 || first > last {
+        return 0;
+    }
+    (BinSet::MAX << first.max(0)) & (BinSet::MAX >> (end - last.min(end)))
+}

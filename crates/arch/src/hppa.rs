@@ -28,6 +28,9 @@
 //!   loader relocates DPREL against the kernel's `$global$`. `%r19` is the linkage table pointer of
 //!   32-bit PIC, which kernels are not; DLTIND counts from it. 64-bit code always goes through the
 //!   table (DLT), and `%r27` points there.
+//!   GNU ld takes `%dp` for 0 when a DPREL symbol is in code or undefined and weak, and changes
+//!   `addil x,%dp` to `addil x,%r0`; where it makes no shared object, it changes DLTIND to DPREL of
+//!   the table's entry. Linux's loader does neither.
 //! - Function pointers: psABI PLABELs point to a descriptor {address, gp}. 32-bit Linux kernels use
 //!   plain addresses; 64-bit ones use descriptors (FPTR64, `.opd`).
 //! - SEGREL32 counts from the start of the text or data segment (unwind tables). Linux's loader
@@ -46,8 +49,8 @@
 use crate::arch::index;
 use crate::{
     Addends, Arch, Branch, Class, CodeFill, Endian, Field, ModuleLink, ModuleStubs, Overflow,
-    Pattern, Relocation, Run, Selector, SpecialSection, StubRelocation, StubTemplate, StubUse,
-    Value,
+    Pattern, Relocation, Rewrite, Run, Selector, SpecialSection, StaticLink, StubRelocation,
+    StubTemplate, StubUse, Value,
 };
 
 use Selector::{Full as F, Left as L, LeftRounded as LR, Right as R, RightRounded as RR};
@@ -203,6 +206,43 @@ const fn branch(bits: u8, stub: StubUse) -> Option<Branch> {
 
 const PCREL: Value = Value::PcRelative { bias: BRANCH_BIAS };
 
+/// `addil x,%dp` becomes `addil x,%r0`.
+const ADDIL_DP_TO_R0: Rewrite = Rewrite {
+    pattern: Pattern {
+        mask: 0xffe0_0000,
+        bits: 0x2b60_0000,
+    },
+    clear: 0x03e0_0000,
+    set: 0,
+};
+/// `addil x,%r19`, or whatever register the compiler had it in, becomes `addil x,%dp`. An `ldil`
+/// cannot be helped, since the addition is elsewhere.
+const STATIC_21L: StaticLink = StaticLink {
+    number: 18,
+    rewrite: Some(Rewrite {
+        pattern: Pattern {
+            mask: 0xfc00_0000,
+            bits: 0x2800_0000,
+        },
+        clear: 0x03e0_0000,
+        set: 0x0360_0000,
+    }),
+};
+/// The load that follows uses `%r1` and stays.
+const STATIC_14R: StaticLink = StaticLink {
+    number: 22,
+    rewrite: None,
+};
+/// The base register of a load or store becomes `%dp`.
+const STATIC_14F: StaticLink = StaticLink {
+    number: 23,
+    rewrite: Some(Rewrite {
+        pattern: Pattern { mask: 0, bits: 0 },
+        clear: 0x03e0_0000,
+        set: 0x0360_0000,
+    }),
+};
+
 /// Rows for one width of address; the numbers and names are the same for both.
 struct Rows(Class);
 
@@ -222,18 +262,50 @@ impl Rows {
             (_, 32, _) => Overflow::Bitfield,
             _ => Overflow::Signed,
         };
-        let (loader_value, branch) = (None, None);
         Relocation {
             number,
             name,
             class: self.0,
             value,
-            loader_value,
+            loader_value: None,
             selector,
             field,
             overflow,
-            branch,
+            branch: None,
+            far_from_gp: None,
+            static_link: None,
         }
+    }
+
+    /// A DPREL row: 32-bit GNU ld has a rule for symbols far from `%dp`.
+    const fn dp_relative(
+        &self,
+        number: u32,
+        name: &'static str,
+        selector: Selector,
+        field: Field,
+    ) -> Relocation {
+        let mut row = self.row(number, name, Value::GpRelative, selector, field);
+        if matches!(self.0, Class::Elf32) {
+            row.far_from_gp = Some(ADDIL_DP_TO_R0);
+        }
+        row
+    }
+
+    /// A DLTIND row: 32-bit GNU ld counts from `%dp`, not `%r19`, when it makes no shared object.
+    const fn table_offset(
+        &self,
+        number: u32,
+        name: &'static str,
+        selector: Selector,
+        field: Field,
+        dp_relative: StaticLink,
+    ) -> Relocation {
+        let mut row = self.row(number, name, Value::SlotGpRelative, selector, field);
+        if matches!(self.0, Class::Elf32) {
+            row.static_link = Some(dp_relative);
+        }
+        row
     }
 
     const fn branch(
@@ -303,17 +375,17 @@ const fn rows(class: Class) -> [Relocation; ROWS] {
         r.branch(13, "R_PARISC_PCREL17C", BRANCH17, STUB),
         r.row(14, "R_PARISC_PCREL14R", PCREL, R, DISP14),
         r.row(15, "R_PARISC_PCREL14F", PCREL, F, DISP14),
-        r.row(18, "R_PARISC_DPREL21L", GPREL, LR, IMM21),
+        r.dp_relative(18, "R_PARISC_DPREL21L", LR, IMM21),
         r.row(19, "R_PARISC_DPREL14WR", GPREL, RR, D14W),
         r.row(20, "R_PARISC_DPREL14DR", GPREL, RR, D14D),
-        r.row(22, "R_PARISC_DPREL14R", GPREL, RR, DISP14),
-        r.row(23, "R_PARISC_DPREL14F", GPREL, F, DISP14),
+        r.dp_relative(22, "R_PARISC_DPREL14R", RR, DISP14),
+        r.dp_relative(23, "R_PARISC_DPREL14F", F, DISP14),
         r.row(26, "R_PARISC_DLTREL21L", GPREL, LR, IMM21),
         r.row(30, "R_PARISC_DLTREL14R", GPREL, RR, DISP14),
         r.row(31, "R_PARISC_DLTREL14F", GPREL, F, DISP14),
-        r.row(34, "R_PARISC_DLTIND21L", LTOFF, L, IMM21),
-        r.row(38, "R_PARISC_DLTIND14R", LTOFF, R, DISP14),
-        r.row(39, "R_PARISC_DLTIND14F", LTOFF, F, DISP14),
+        r.table_offset(34, "R_PARISC_DLTIND21L", L, IMM21, STATIC_21L),
+        r.table_offset(38, "R_PARISC_DLTIND14R", R, DISP14, STATIC_14R),
+        r.table_offset(39, "R_PARISC_DLTIND14F", F, DISP14, STATIC_14F),
         // the base that SETBASE sets for BASEREL was HP's; GNU as makes neither
         r.foreign(40, "R_PARISC_SETBASE", Field::NONE),
         r.loader(41, "R_PARISC_SECREL32", SECREL, ABS, D32),
@@ -539,11 +611,10 @@ pub static HPPA32: Arch = Arch {
 
 /// 64-bit PA-RISC Linux.
 ///
-/// Its loader makes what a call needs by what the call goes to: nothing in the module where 22 bits
-/// reach, a direct stub in the module where they do not, and for any other symbol a stub that loads
+/// Its loader decides by what a call goes to: nothing where the target is in the module and 22 bits
+/// reach, a stub of three instructions where they do not, and for any other symbol a stub that loads
 /// target and `%r27` from a descriptor found through the module's GOT. A module cannot bring that
-/// last one, since the GOT is the loader's. For calls that stay in the module, GNU ld's and klink's
-/// relative stub of 32 bits is right too.
+/// last one, since the GOT is the loader's; the first two it does not need below 8 MiB of text.
 pub static HPPA64: Arch = Arch {
     name: "hppa64",
     machine: EM_PARISC,
@@ -573,7 +644,7 @@ pub static HPPA64: Arch = Arch {
         resolvable: PC_RELATIVE,
         keep_zero_fields: false,
         stubs: None,
-        reserved_stub_bytes: 32,
+        reserved_stub_bytes: 16,
         reserving: &[74],
     },
 };

@@ -60,6 +60,8 @@ const fn row(
         field,
         overflow,
         branch: None,
+        far_from_gp: None,
+        static_link: None,
     }
 }
 

@@ -36,7 +36,9 @@ pub mod x86_64;
 pub use arch::{Addends, Arch, Class, CodeFill, Endian, ModuleLink, ModuleStubs, SpecialSection};
 pub use error::RelocError;
 pub use field::{Field, Run};
-pub use relocation::{Branch, Overflow, Pattern, Relocation, Selector, StubUse, Value, Values};
+pub use relocation::{
+    Branch, Overflow, Pattern, Relocation, Rewrite, Selector, StaticLink, StubUse, Value, Values,
+};
 pub use stub::{StubRelocation, StubTemplate};
 
 /// Every architecture that klink knows.

@@ -152,6 +152,40 @@ impl Pattern {
     }
 }
 
+/// A change of an instruction, beside its field.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rewrite {
+    /// The instructions that it changes.
+    pub pattern: Pattern,
+    /// The bits that it replaces.
+    pub clear: u64,
+    /// What it puts there.
+    pub set: u64,
+}
+
+impl Rewrite {
+    /// The instruction instead of `instruction`; `None` if it is not one that this changes.
+    #[must_use]
+    pub const fn rewrite(&self, instruction: u64) -> Option<u64> {
+        if self.pattern.matches(instruction) {
+            Some(instruction & !self.clear | self.set)
+        } else {
+            None
+        }
+    }
+}
+
+/// What a link with final addresses, that makes no shared object, puts in the place of a
+/// relocation of position-independent code.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StaticLink {
+    /// The type that applies then, with the address of the symbol's table entry for S.
+    pub number: u32,
+    /// What is to be done to the instruction first. An instruction that must be changed and does
+    /// not match is an error.
+    pub rewrite: Option<Rewrite>,
+}
+
 /// Whether a branch that does not reach its target may go to a stub.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StubUse {
@@ -209,6 +243,12 @@ pub struct Relocation {
     pub overflow: Overflow,
     /// The reach, if it is certain that the relocated instruction is a branch.
     pub branch: Option<Branch>,
+    /// If a link with final addresses takes GP for 0 when the symbol is in code or not defined
+    /// (GNU ld for PA-RISC: such data is not near the global pointer): how the instructions that
+    /// add the global pointer change. Linux's module loader does not do this.
+    pub far_from_gp: Option<Rewrite>,
+    /// If it is replaced in a static link: by what.
+    pub static_link: Option<StaticLink>,
 }
 
 impl Relocation {
@@ -237,6 +277,19 @@ impl Relocation {
         let mut row = *self;
         if let Some(value) = self.loader_value {
             row.value = value;
+        }
+        row
+    }
+
+    /// The row for a symbol that is not near the global pointer ([`far_from_gp`]): with the address
+    /// itself in place of the distance from GP. The same row if there is no such rule.
+    ///
+    /// [`far_from_gp`]: Self::far_from_gp
+    #[must_use]
+    pub const fn as_far_from_gp(&self) -> Self {
+        let mut row = *self;
+        if row.far_from_gp.is_some() {
+            row.value = Value::Absolute;
         }
         row
     }

@@ -631,3 +631,109 @@ fn offsets_of_linkage_table_slots() {
         HPPA64.compare(&sites, &[("__gp", gp)], &values);
     }
 }
+
+/// Data that is not near `%dp`, because it is in code or nowhere: ld takes `%dp` for 0.
+#[test]
+fn dp_relative_references_to_code() {
+    if !HPPA32.available() {
+        return;
+    }
+    let source = "_start:\n\taddil LR%there-$global$+4,%dp\n\tldo RR%there-$global$+4(%r1),%r1\n\
+                  \tldw there-$global$(%dp),%r1\n\taddil LR%there-$global$+4,%r3\n\
+                  \t.globl there\nthere:\tnop\n";
+    // near 0, or the 14F would not fit
+    let linked = HPPA32
+        .link_at(source, &[("$global$", 0x30_0000)], 0x1000)
+        .unwrap();
+    let there = 0x1000 + 16;
+    for (offset, name, addend) in [
+        (0, "R_PARISC_DPREL21L", 4),
+        (4, "R_PARISC_DPREL14R", 4),
+        (8, "R_PARISC_DPREL14F", 0),
+        (12, "R_PARISC_DPREL21L", 4),
+    ] {
+        let row = HPPA32.arch.relocation_by_name(name).unwrap();
+        let endian = HPPA32.arch.endian;
+        let mut bytes = linked.before[offset..offset + 4].to_vec();
+        let instruction = row.field.read(endian, &bytes).unwrap();
+        if let Some(instruction) = row.far_from_gp.unwrap().rewrite(instruction) {
+            row.field.write(endian, &mut bytes, instruction).unwrap();
+        }
+        let values = Values {
+            symbol: there,
+            addend,
+            gp: 0x30_0000,
+            ..Values::default()
+        };
+        row.as_far_from_gp()
+            .apply(endian, &mut bytes, &values)
+            .unwrap();
+        assert_eq!(
+            bytes,
+            linked.after[offset..offset + 4],
+            "{name} at {offset}; ld right"
+        );
+    }
+}
+
+/// Position-independent code in a program: ld makes it count from `%dp`.
+#[test]
+fn linkage_table_references_of_a_program() {
+    if !HPPA32.available() {
+        return;
+    }
+    let source = "_start:\n\taddil LT%there,%r19\n\tldw RT%there(%r1),%r1\n\
+                  \tldw T%there(%r19),%r1\n\taddil LT%there,%r4\n";
+    let symbol = 0x1234_5670;
+    let link = |gp| {
+        HPPA32
+            .link(source, &[("$global$", gp), ("there", symbol)])
+            .unwrap()
+    };
+    let probe = link(0x30_0000);
+    let (table, slots) = probe.section(".got");
+    let nth = slots
+        .chunks(4)
+        .position(|slot| slot == &symbol.to_be_bytes()[4..])
+        .unwrap();
+    let slot = table + 4 * nth as u64;
+    for gp in [slot - 0x10, slot + 0x1230, slot - 0x1ff8] {
+        let linked = link(gp);
+        for (offset, name) in [
+            (0, "R_PARISC_DLTIND21L"),
+            (4, "R_PARISC_DLTIND14R"),
+            (8, "R_PARISC_DLTIND14F"),
+            (12, "R_PARISC_DLTIND21L"),
+        ] {
+            let row = HPPA32.arch.relocation_by_name(name).unwrap();
+            let endian = HPPA32.arch.endian;
+            let mut bytes = linked.before[offset..offset + 4].to_vec();
+            let static_link = row.static_link.unwrap();
+            if let Some(rewrite) = static_link.rewrite {
+                let instruction = row.field.read(endian, &bytes).unwrap();
+                let instruction = rewrite
+                    .rewrite(instruction)
+                    .expect("one that can be helped");
+                row.field.write(endian, &mut bytes, instruction).unwrap();
+            }
+            let values = Values {
+                symbol: slot,
+                gp,
+                ..Values::default()
+            };
+            let row = HPPA32.arch.relocation(static_link.number).unwrap();
+            row.apply(endian, &mut bytes, &values).unwrap();
+            let mut expected = linked.after[offset..offset + 4].to_vec();
+            if name == "R_PARISC_DLTIND14F" {
+                // GNU ld 2.40 means to clear the base register and clears half of the opcode
+                // (final_link_relocate: a mask of seven digits); its displacement is right
+                let word = row.field.read(endian, &expected).unwrap();
+                let load =
+                    u32::from_be_bytes(HPPA32.assemble("\tldw 0x100(%dp),%r1\n").try_into().unwrap());
+                let word = row.field.encode(load.into(), row.field.decode(word));
+                row.field.write(endian, &mut expected, word).unwrap();
+            }
+            assert_eq!(bytes, expected, "{name} gp {gp:#x}; ld right");
+        }
+    }
+}

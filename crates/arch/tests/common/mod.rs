@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use klink_arch::{Arch, RelocError, Values, hppa, i386, x86_64};
@@ -128,6 +128,16 @@ impl Binutils {
     /// Assembles `source`, defines `symbols` as absolute ones, and links with `.text` at
     /// [`TEXT`]. The error is what ld says.
     pub(crate) fn link(&self, source: &str, symbols: &[(&str, u64)]) -> Result<Linked, String> {
+        self.link_at(source, symbols, TEXT)
+    }
+
+    /// As [`link`](Self::link), with `.text` at `text_address`.
+    pub(crate) fn link_at(
+        &self,
+        source: &str,
+        symbols: &[(&str, u64)],
+        text_address: u64,
+    ) -> Result<Linked, String> {
         let dir = TempDir::new().unwrap();
         self.assemble_to(
             dir.path(),
@@ -145,7 +155,7 @@ impl Binutils {
             .args(&self.linker[1..])
             .args([
                 "-Ttext",
-                &format!("{TEXT:#x}"),
+                &format!("{text_address:#x}"),
                 "a.o",
                 "symbols.o",
                 "-o",
@@ -162,6 +172,20 @@ impl Binutils {
             after: section_of(&dir.path().join("linked"), ".text"),
             sections: sections_of(&dir.path().join("linked")),
         })
+    }
+
+    /// Links `source` with these options to a program in `dir`.
+    pub(crate) fn link_program(&self, dir: &Path, source: &str, options: &[&str]) -> PathBuf {
+        self.assemble_to(dir, "a", &format!("\t.globl _start\n\t.text\n{source}"));
+        let output = Command::new(self.linker[0])
+            .args(&self.linker[1..])
+            .args(options)
+            .args(["a.o", "-o", "program"])
+            .current_dir(dir)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        dir.join("program")
     }
 
     /// Links `sources` with `-r` and gives the bytes of the first `.text`.

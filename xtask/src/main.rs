@@ -5,6 +5,7 @@
 //! missing and what to do, and the process then exits with status 1.
 #![forbid(unsafe_code)]
 
+mod compare;
 mod failure;
 mod kernel;
 mod tools;
@@ -25,6 +26,8 @@ struct Cli {
 /// [`main`].
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Compare two ELF files by meaning, or check one.
+    Compare(compare::Args),
     /// Make a test kernel's tree: unpacked from $KLINK_CORPUS, or built.
     Kernel(kernel::Args),
     /// Install the Debian packages that the chores and tests need.
@@ -33,6 +36,7 @@ enum Chore {
 
 fn main() -> std::process::ExitCode {
     let done = match Cli::parse().chore {
+        Chore::Compare(args) => compare::run(&args),
         Chore::Kernel(args) => kernel::run(&args),
         Chore::Tools(args) => tools::run(&args),
     };

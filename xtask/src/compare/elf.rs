@@ -238,7 +238,9 @@ impl<'a> Elf<'a> {
     /// The relocations of one section, from all tables that name it, in order.
     pub(crate) fn relocations_of(&self, id: SectionId) -> Vec<Relocation> {
         let tables = self.relocations.iter().filter(|table| table.target == id);
-        tables.flat_map(|table| table.entries.iter().copied()).collect()
+        tables
+            .flat_map(|table| table.entries.iter().copied())
+            .collect()
     }
 
     /// `NAME+0x12` for the nearest named symbol at or before `offset`, to tell a
@@ -246,7 +248,11 @@ impl<'a> Elf<'a> {
     pub(crate) fn place(&self, section: SectionId, offset: u64) -> Option<String> {
         let home = Home::Section(section);
         let named = |s: &&Symbol| s.home == home && !s.is_section() && !s.name.is_empty();
-        let before = self.symbols.iter().filter(named).filter(|s| s.value <= offset);
+        let before = self
+            .symbols
+            .iter()
+            .filter(named)
+            .filter(|s| s.value <= offset);
         let nearest = before.max_by_key(|s| (s.value, s.size))?;
         let distance = offset - nearest.value;
         Some(match distance {
@@ -403,7 +409,12 @@ fn read_relocations<H: FileHeader<Endian = object::Endianness>>(
         if !section.is_relocations() {
             continue;
         }
-        let what = || table(format!("relocation section {} {}", section.id.0, section.name));
+        let what = || {
+            table(format!(
+                "relocation section {} {}",
+                section.id.0, section.name
+            ))
+        };
         let mut entries = Vec::new();
         if let Some((rels, _)) = shdr.rel(endian, bytes).map_err(what())? {
             entries.extend(rels.iter().map(|rel| Relocation {
@@ -438,7 +449,7 @@ fn read_groups<H: FileHeader<Endian = object::Endianness>>(
     for section in sections.iter().filter(|s| s.sh_type == SHT_GROUP) {
         let mut words = section.data.chunks_exact(4).map(|word| {
             let bytes = [word[0], word[1], word[2], word[3]];
-            endian.read_u32(u32::from_ne_bytes(bytes))
+            endian.read_u32(bytes)
         });
         groups.push(Group {
             section: section.id,

@@ -114,7 +114,12 @@ fn compare_headers(a: &Elf<'_>, b: &Elf<'_>, found: &mut Vec<Difference>) {
     field("e_entry", h.entry, i.entry);
     if a.segments != b.segments {
         let show = |elf: &Elf<'_>| format!("{:x?}", elf.segments);
-        found.push(Difference::new(Kind::Segment, "program headers", show(a), show(b)));
+        found.push(Difference::new(
+            Kind::Segment,
+            "program headers",
+            show(a),
+            show(b),
+        ));
     }
 }
 
@@ -124,7 +129,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return run_check(args);
     }
     let [a, b] = args.files.as_slice() else {
-        return Err(Failure::new("compare takes two files; --check takes any number"));
+        return Err(Failure::new(
+            "compare takes two files; --check takes any number",
+        ));
     };
     let (bytes_a, bytes_b) = (read(a)?, read(b)?);
     if args.prove {
@@ -136,7 +143,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.ignore_order {
         options.ignore.insert(Kind::Order);
     }
-    let parse = |path: &Path, error: ReadError| Failure::new(format!("{}: {error}", path.display()));
+    let parse =
+        |path: &Path, error: ReadError| Failure::new(format!("{}: {error}", path.display()));
     let elf_a = Elf::parse(&bytes_a).map_err(|error| parse(a, error))?;
     let elf_b = Elf::parse(&bytes_b).map_err(|error| parse(b, error))?;
     let report = compare_parsed(&elf_a, &elf_b, &options);

@@ -6,9 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 /// What sort of difference; each can be ignored by its name.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     /// Class, byte order, OS ABI, type, machine, flags or entry point.

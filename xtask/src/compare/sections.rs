@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::elf::{
-    Elf, Home, SHF_INFO_LINK, SHT_GROUP, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB,
-    SHT_SYMTAB_SHNDX, Section, SectionId,
+    Elf, Home, SHF_INFO_LINK, SHT_GROUP, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB, SHT_SYMTAB_SHNDX,
+    Section, SectionId,
 };
 use super::pair::{Identities, Pairing};
 use super::relocations::field_width;
@@ -85,10 +85,25 @@ fn compare_headers(
     let header = Kind::SectionHeader;
     let name = |s: &Section<'_>| s.name.clone();
     field(header, "name", name(in_a), name(in_b));
-    field(header, "type", hex(in_a.sh_type.into()), hex(in_b.sh_type.into()));
+    field(
+        header,
+        "type",
+        hex(in_a.sh_type.into()),
+        hex(in_b.sh_type.into()),
+    );
     field(header, "flags", hex(in_a.flags), hex(in_b.flags));
-    field(header, "alignment", in_a.align.to_string(), in_b.align.to_string());
-    field(header, "entry size", in_a.entsize.to_string(), in_b.entsize.to_string());
+    field(
+        header,
+        "alignment",
+        in_a.align.to_string(),
+        in_b.align.to_string(),
+    );
+    field(
+        header,
+        "entry size",
+        in_a.entsize.to_string(),
+        in_b.entsize.to_string(),
+    );
     field(header, "address", hex(in_a.addr), hex(in_b.addr));
     if pairing.a.section(SectionId(in_a.link)) != pairing.b.section(SectionId(in_b.link)) {
         let name = |elf: &Elf<'_>, s: &Section<'_>| label(elf, SectionId(s.link));
@@ -96,9 +111,19 @@ fn compare_headers(
         let of_b = format!("{} (another one)", name(b, in_b));
         field(header, "sh_link", name(a, in_a), of_b);
     }
-    field(header, "sh_info", info(a, in_a, &pairing.a), info(b, in_b, &pairing.b));
+    field(
+        header,
+        "sh_info",
+        info(a, in_a, &pairing.a),
+        info(b, in_b, &pairing.b),
+    );
     if !is_bookkeeping(a, in_a) {
-        field(Kind::SectionSize, "size", in_a.size.to_string(), in_b.size.to_string());
+        field(
+            Kind::SectionSize,
+            "size",
+            in_a.size.to_string(),
+            in_b.size.to_string(),
+        );
     }
 }
 
@@ -213,10 +238,22 @@ fn compare_groups(a: &Elf<'_>, b: &Elf<'_>, pairing: &Pairing, found: &mut Vec<D
             })
         };
         let flags = |flags: u32| format!("{flags:#x}");
-        field("group signature", signature(a, group_a), signature(b, group_b));
+        field(
+            "group signature",
+            signature(a, group_a),
+            signature(b, group_b),
+        );
         field("group flags", flags(group_a.flags), flags(group_b.flags));
-        let mut ids_a: Vec<_> = group_a.members.iter().map(|&m| pairing.a.section(m)).collect();
-        let mut ids_b: Vec<_> = group_b.members.iter().map(|&m| pairing.b.section(m)).collect();
+        let mut ids_a: Vec<_> = group_a
+            .members
+            .iter()
+            .map(|&m| pairing.a.section(m))
+            .collect();
+        let mut ids_b: Vec<_> = group_b
+            .members
+            .iter()
+            .map(|&m| pairing.b.section(m))
+            .collect();
         ids_a.sort_unstable();
         ids_b.sort_unstable();
         if ids_a != ids_b {
@@ -224,8 +261,9 @@ fn compare_groups(a: &Elf<'_>, b: &Elf<'_>, pairing: &Pairing, found: &mut Vec<D
                 let names: Vec<_> = ids.iter().map(|&id| label(elf, id)).collect();
                 names.join(" ")
             };
-            let of_b = format!("{} ", names(b, &group_b.members));
-            field("group members", names(a, &group_a.members), of_b);
+            let (of_a, of_b) = (names(a, &group_a.members), names(b, &group_b.members));
+            let difference = Difference::new(Kind::Group, "group members", of_a, of_b);
+            found.push(difference.section(label(a, group_a.section)));
         }
     }
 }

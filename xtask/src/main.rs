@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+mod corpus;
 mod failure;
 mod kernel;
 mod tools;
@@ -28,6 +29,8 @@ struct Cli {
 enum Chore {
     /// Compare two ELF files by meaning, or check one.
     Compare(compare::Args),
+    /// Link a whole kernel build again with GNU ld and klink, and compare.
+    Corpus(corpus::Args),
     /// Make a test kernel's tree: unpacked from $KLINK_CORPUS, or built.
     Kernel(kernel::Args),
     /// Install the Debian packages that the chores and tests need.
@@ -37,6 +40,7 @@ enum Chore {
 fn main() -> std::process::ExitCode {
     let done = match Cli::parse().chore {
         Chore::Compare(args) => compare::run(&args),
+        Chore::Corpus(args) => corpus::run(&args),
         Chore::Kernel(args) => kernel::run(&args),
         Chore::Tools(args) => tools::run(&args),
     };

@@ -14,7 +14,7 @@ pub(crate) mod prove;
 mod relocations;
 pub(crate) mod report;
 mod sections;
-mod symbols;
+pub(crate) mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -492,7 +492,9 @@ impl Verifier<'_> {
             }
         }
         let mut names = HashSet::new();
-        for section in elf.sections.iter().filter(|s| s.has(SHF_ALLOC)) {
+        // sysfs makes a file of each that is not empty (`add_sect_attrs`).
+        let shown = |s: &&Section<'_>| s.has(SHF_ALLOC) && s.size > 0;
+        for section in elf.sections.iter().filter(shown) {
             if !names.insert(&section.name) {
                 self.problem(format!("a second allocated section {}", section.name));
             }

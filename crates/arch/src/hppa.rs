@@ -624,7 +624,7 @@ pub static HPPA64: Arch = Arch {
     osabi: OSABI_GNU,
     emulations: &["hppa64linux"],
     bfd_names: &["elf64-hppa-linux"],
-    bfd_arch: &["hppa2.0w", "hppa:hppa2.0w", "hppa"],
+    bfd_arch: &["hppa2.0w", "hppa:hppa2.0w"],
     relocations: &ROWS64,
     index: &INDEX,
     code_fill: CodeFill::Zeros,

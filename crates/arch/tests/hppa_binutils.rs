@@ -728,8 +728,12 @@ fn linkage_table_references_of_a_program() {
                 // GNU ld 2.40 means to clear the base register and clears half of the opcode
                 // (final_link_relocate: a mask of seven digits); its displacement is right
                 let word = row.field.read(endian, &expected).unwrap();
-                let load =
-                    u32::from_be_bytes(HPPA32.assemble("\tldw 0x100(%dp),%r1\n").try_into().unwrap());
+                let load = u32::from_be_bytes(
+                    HPPA32
+                        .assemble("\tldw 0x100(%dp),%r1\n")
+                        .try_into()
+                        .unwrap(),
+                );
                 let word = row.field.encode(load.into(), row.field.decode(word));
                 row.field.write(endian, &mut expected, word).unwrap();
             }

@@ -301,15 +301,17 @@ fn a_processor_goes_where_the_stubs_should() {
         return;
     }
     let dir = tempfile::TempDir::new().unwrap();
-    let program = HPPA32.link_program(
-        dir.path(),
-        CALLS,
-        &[
-            "-Ttext=0x800000",
-            "--section-start=.ahead=0xf00000",
-            "--section-start=.behind=0x100000",
-        ],
-    );
+    let program = HPPA32
+        .try_link_program(
+            dir.path(),
+            CALLS,
+            &[
+                "-Ttext=0x800000",
+                "--section-start=.ahead=0xf00000",
+                "--section-start=.behind=0x100000",
+            ],
+        )
+        .unwrap();
     let mut bytes = fs::read(&program).unwrap();
     let file = object::File::parse(&*bytes).unwrap();
     let address = |name: &str| {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Binutils, I386, Site, TEXT, X86_64, scatter};
+use common::{Binutils, I386, Site, TEXT, X86_64, scatter, section_bytes};
 use klink_arch::{Addends, Values};
 
 /// −2ⁿ⁻¹ to 2ⁿ⁻¹ − 1.
@@ -343,7 +343,8 @@ fn gaps_in_code_are_filled_as_ld_fills_them() {
             // the second object's .text is aligned; ld fills in front of it
             let first = format!("_start:\n\t.fill {}, 1, 0xf4\n", 32 - gap);
             let second = "\t.text\n\t.balign 32\n\t.byte 0xf4\n";
-            let text = tools.link_relocatable(&[&first, second]);
+            let file = tools.link_relocatable(&[&first, second], &[]);
+            let text = section_bytes(&file, ".text");
             let mut expected = vec![0; gap];
             tools.arch.code_fill.fill(&mut expected);
             assert_eq!(

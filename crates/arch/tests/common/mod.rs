@@ -151,59 +151,60 @@ impl Binutils {
             writeln!(definitions, "\t.globl {name}\n\t.set {name}, {value}").unwrap();
         }
         self.assemble_to(dir.path(), "symbols", &definitions);
-        let output = Command::new(self.linker[0])
-            .args(&self.linker[1..])
-            .args([
-                "-Ttext",
-                &format!("{text_address:#x}"),
-                "a.o",
-                "symbols.o",
-                "-o",
-                "linked",
-            ])
-            .current_dir(dir.path())
-            .output()
-            .unwrap();
-        if !output.status.success() {
-            return Err(text(&output));
-        }
+        let address = format!("{text_address:#x}");
+        let arguments = ["-Ttext", &address, "a.o", "symbols.o", "-o", "linked"];
+        self.run_linker(dir.path(), arguments.into_iter())?;
         Ok(Linked {
             before: section_of(&dir.path().join("a.o"), ".text"),
             after: section_of(&dir.path().join("linked"), ".text"),
-            sections: sections_of(&dir.path().join("linked")),
+            sections: sections_of(&fs::read(dir.path().join("linked")).unwrap()),
         })
     }
 
-    /// Links `source` with these options to a program in `dir`.
-    pub(crate) fn link_program(&self, dir: &Path, source: &str, options: &[&str]) -> PathBuf {
+    /// Links `source` with these options to a program in `dir`. The error is what ld says.
+    pub(crate) fn try_link_program(
+        &self,
+        dir: &Path,
+        source: &str,
+        options: &[&str],
+    ) -> Result<PathBuf, String> {
         self.assemble_to(dir, "a", &format!("\t.globl _start\n\t.text\n{source}"));
+        let arguments = options.iter().copied().chain(["a.o", "-o", "program"]);
+        self.run_linker(dir, arguments)?;
+        Ok(dir.join("program"))
+    }
+
+    /// Links `sources` with `-r` and `options`, and gives the file.
+    pub(crate) fn link_relocatable(&self, sources: &[&str], options: &[&str]) -> Vec<u8> {
+        let dir = TempDir::new().unwrap();
+        let objects: Vec<String> = (0..sources.len()).map(|nth| format!("o{nth}.o")).collect();
+        for (object, source) in objects.iter().zip(sources) {
+            let stem = object.strip_suffix(".o").unwrap();
+            self.assemble_to(dir.path(), stem, &format!("\t.text\n{source}"));
+        }
+        let options = options.iter().copied().chain(["-r", "-o", "linked.o"]);
+        let arguments = options.chain(objects.iter().map(String::as_str));
+        self.run_linker(dir.path(), arguments)
+            .unwrap_or_else(|error| panic!("{error}"));
+        fs::read(dir.path().join("linked.o")).unwrap()
+    }
+
+    fn run_linker<'a>(
+        &self,
+        dir: &Path,
+        arguments: impl Iterator<Item = &'a str>,
+    ) -> Result<(), String> {
         let output = Command::new(self.linker[0])
             .args(&self.linker[1..])
-            .args(options)
-            .args(["a.o", "-o", "program"])
+            .args(arguments)
             .current_dir(dir)
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", text(&output));
-        dir.join("program")
-    }
-
-    /// Links `sources` with `-r` and gives the bytes of the first `.text`.
-    pub(crate) fn link_relocatable(&self, sources: &[&str]) -> Vec<u8> {
-        let dir = TempDir::new().unwrap();
-        let stems: Vec<String> = (0..sources.len()).map(|nth| format!("o{nth}")).collect();
-        for (stem, source) in stems.iter().zip(sources) {
-            self.assemble_to(dir.path(), stem, &format!("\t.text\n{source}"));
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(text(&output))
         }
-        let output = Command::new(self.linker[0])
-            .args(&self.linker[1..])
-            .args(["-r", "-o", "linked.o"])
-            .args(stems.iter().map(|stem| format!("{stem}.o")))
-            .current_dir(dir.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", text(&output));
-        section_of(&dir.path().join("linked.o"), ".text")
     }
 
     /// The bytes that one site spans.
@@ -383,16 +384,19 @@ fn text(output: &Output) -> String {
 }
 
 fn section_of(file: &Path, name: &str) -> Vec<u8> {
-    let sections = sections_of(file);
-    let found = sections.into_iter().find(|section| section.0 == name);
-    found
-        .unwrap_or_else(|| panic!("{} has no {name}", file.display()))
-        .2
+    section_bytes(&fs::read(file).unwrap(), name)
 }
 
-fn sections_of(file: &Path) -> Vec<(String, u64, Vec<u8>)> {
-    let bytes = fs::read(file).unwrap();
-    let file = object::File::parse(&*bytes).unwrap();
+/// The bytes of the first section of this name in an ELF file.
+pub(crate) fn section_bytes(file: &[u8], name: &str) -> Vec<u8> {
+    let sections = sections_of(file);
+    let found = sections.into_iter().find(|section| section.0 == name);
+    found.unwrap_or_else(|| panic!("no section {name}")).2
+}
+
+/// Name, address and bytes of every section of an ELF file.
+pub(crate) fn sections_of(file: &[u8]) -> Vec<(String, u64, Vec<u8>)> {
+    let file = object::File::parse(file).unwrap();
     file.sections()
         .map(|section| {
             let name = section.name().unwrap().to_owned();

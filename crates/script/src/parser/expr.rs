@@ -1,0 +1,295 @@
+//! Expressions: a Pratt parser with the precedences of ld/ldgram.y.
+
+use super::{MAX_HEIGHT, Parser, Result};
+use crate::diagnostic::{ErrorKind, ScriptError};
+use crate::expr::{
+    BinaryOp, Conditional, Expr, ExprKind, Function, Function2, Int, NameFunction, UnaryOp,
+};
+use crate::keyword::Keyword;
+use crate::lexer::{Mode, Punct, TokenKind};
+use crate::source::{Name, Span};
+
+const MODE: Mode = Mode::Expression;
+
+/// The binding power of `?:`, below every binary operator's.
+const CONDITIONAL: u8 = 1;
+
+/// An expression and the height of its tree.
+struct Tree {
+    expr: Expr,
+    height: u32,
+}
+
+impl Parser<'_> {
+    pub(super) fn expr(&mut self) -> Result<Expr> {
+        Ok(self.tree(0)?.expr)
+    }
+
+    /// An expression whose operators all bind at least as tightly as
+    /// `minimum`.
+    fn tree(&mut self, minimum: u8) -> Result<Tree> {
+        let mut left = self.nested(Parser::operand)?;
+        loop {
+            let TokenKind::Punct(punct) = self.peek(MODE)?.kind else {
+                return Ok(left);
+            };
+            if punct == Punct::Question && CONDITIONAL >= minimum {
+                left = self.conditional(left)?;
+                continue;
+            }
+            let Some((op, power)) = binary_op(punct).filter(|&(_, power)| power >= minimum) else {
+                return Ok(left);
+            };
+            self.next(MODE)?;
+            let right = self.tree(power + 1)?;
+            let height = left.height.max(right.height);
+            let span = left.expr.span.to(right.expr.span);
+            let kind = ExprKind::Binary(op, Box::new(left.expr), Box::new(right.expr));
+            left = above(kind, span, height)?;
+        }
+    }
+
+    fn conditional(&mut self, condition: Tree) -> Result<Tree> {
+        self.next(MODE)?;
+        let then = self.nested(|parser| parser.tree(0))?;
+        self.expect(MODE, Punct::Colon, "after the value before it")?;
+        let otherwise = self.nested(|parser| parser.tree(CONDITIONAL))?;
+        let height = condition.height.max(then.height).max(otherwise.height);
+        let span = condition.expr.span.to(otherwise.expr.span);
+        let conditional = Conditional {
+            condition: condition.expr,
+            then: then.expr,
+            otherwise: otherwise.expr,
+        };
+        above(ExprKind::Conditional(Box::new(conditional)), span, height)
+    }
+
+    fn operand(&mut self) -> Result<Tree> {
+        let token = self.peek(MODE)?;
+        let start = token.span;
+        let kind = match token.kind {
+            TokenKind::Int(value) => {
+                self.next(MODE)?;
+                let text = &self.text[start.start as usize..start.end as usize];
+                let bytes = fill_bytes(text);
+                ExprKind::Int(Int { value, bytes })
+            }
+            TokenKind::Name { text: ".", .. } => {
+                self.next(MODE)?;
+                ExprKind::Dot
+            }
+            TokenKind::Name { text, .. } => {
+                self.next(MODE)?;
+                ExprKind::Symbol(text.to_owned())
+            }
+            TokenKind::Keyword(keyword) => return self.function(keyword),
+            TokenKind::Punct(punct) => return self.prefix(punct, start),
+            _ => return Err(self.expected(MODE, "an expression")),
+        };
+        above(kind, start, 0)
+    }
+
+    /// An operand that starts with an operator or a parenthesis.
+    fn prefix(&mut self, punct: Punct, start: Span) -> Result<Tree> {
+        let op = match punct {
+            Punct::ParenOpen => {
+                self.next(MODE)?;
+                let mut inner = self.tree(0)?;
+                let end = self.expect(MODE, Punct::ParenClose, "after the expression")?;
+                inner.expr.span = start.to(end);
+                return Ok(inner);
+            }
+            Punct::Plus => {
+                self.next(MODE)?;
+                let mut operand = self.nested(Parser::operand)?;
+                operand.expr.span = start.to(operand.expr.span);
+                return Ok(operand);
+            }
+            Punct::Minus => UnaryOp::Neg,
+            Punct::Bang => UnaryOp::Not,
+            Punct::Tilde => UnaryOp::BitNot,
+            _ => return Err(self.expected(MODE, "an expression")),
+        };
+        self.next(MODE)?;
+        let operand = self.nested(Parser::operand)?;
+        let span = start.to(operand.expr.span);
+        let kind = ExprKind::Unary(op, Box::new(operand.expr));
+        above(kind, span, operand.height)
+    }
+
+    fn function(&mut self, keyword: Keyword) -> Result<Tree> {
+        let start = self.peek(MODE)?.span;
+        if let Some((function, mode, what)) = name_function(keyword) {
+            self.next(MODE)?;
+            let name = self.paren_name(mode, what)?;
+            if function == NameFunction::Constant {
+                check_constant(&name)?;
+            }
+            let kind = ExprKind::NameCall(function, name);
+            return above(kind, start.to(self.last), 0);
+        }
+        let (kind, height) = match keyword {
+            Keyword::SizeofHeaders => {
+                self.next(MODE)?;
+                (ExprKind::SizeofHeaders, 0)
+            }
+            Keyword::Align => self.align()?,
+            Keyword::Block => self.call(Function::Align)?,
+            Keyword::Absolute => self.call(Function::Absolute)?,
+            Keyword::Next => self.call(Function::Next)?,
+            Keyword::Log2Ceil => self.call(Function::Log2Ceil)?,
+            Keyword::DataSegmentEnd => self.call(Function::DataSegmentEnd)?,
+            Keyword::Max => self.call2(Function2::Max)?,
+            Keyword::Min => self.call2(Function2::Min)?,
+            Keyword::DataSegmentAlign => self.call2(Function2::DataSegmentAlign)?,
+            Keyword::DataSegmentRelroEnd => self.call2(Function2::DataSegmentRelroEnd)?,
+            Keyword::SegmentStart => self.segment_start()?,
+            Keyword::Assert => {
+                self.next(MODE)?;
+                self.open(MODE, "after `ASSERT`")?;
+                let condition = self.tree(0)?;
+                self.expect(MODE, Punct::Comma, "after the condition")?;
+                let message = self.name(MODE, "a message in quotes")?;
+                self.close(MODE, "after the message")?;
+                (
+                    ExprKind::Assert(Box::new(condition.expr), message),
+                    condition.height,
+                )
+            }
+            _ => return Err(self.expected(MODE, "an expression")),
+        };
+        above(kind, start.to(self.last), height)
+    }
+
+    /// `ALIGN` of one value or of two.
+    fn align(&mut self) -> Result<(ExprKind, u32)> {
+        self.next(MODE)?;
+        self.open(MODE, "after `ALIGN`")?;
+        let first = self.tree(0)?;
+        if !self.eat(MODE, Punct::Comma)? {
+            self.close(MODE, "after the alignment")?;
+            let kind = ExprKind::Call(Function::Align, Box::new(first.expr));
+            return Ok((kind, first.height));
+        }
+        let second = self.tree(0)?;
+        self.close(MODE, "after the alignment")?;
+        let height = first.height.max(second.height);
+        let kind = ExprKind::Call2(
+            Function2::Align,
+            Box::new(first.expr),
+            Box::new(second.expr),
+        );
+        Ok((kind, height))
+    }
+
+    fn call(&mut self, function: Function) -> Result<(ExprKind, u32)> {
+        self.next(MODE)?;
+        self.open(MODE, "after the function's name")?;
+        let argument = self.tree(0)?;
+        self.close(MODE, "after the argument")?;
+        let kind = ExprKind::Call(function, Box::new(argument.expr));
+        Ok((kind, argument.height))
+    }
+
+    fn call2(&mut self, function: Function2) -> Result<(ExprKind, u32)> {
+        self.next(MODE)?;
+        self.open(MODE, "after the function's name")?;
+        let first = self.tree(0)?;
+        self.expect(MODE, Punct::Comma, "after the first argument")?;
+        let second = self.tree(0)?;
+        self.close(MODE, "after the second argument")?;
+        let height = first.height.max(second.height);
+        let kind = ExprKind::Call2(function, Box::new(first.expr), Box::new(second.expr));
+        Ok((kind, height))
+    }
+
+    fn segment_start(&mut self) -> Result<(ExprKind, u32)> {
+        self.next(MODE)?;
+        self.open(Mode::Script, "after `SEGMENT_START`")?;
+        let segment = self.name(Mode::Script, "the name of a segment")?;
+        self.expect(MODE, Punct::Comma, "after the segment")?;
+        let default = self.tree(0)?;
+        self.close(MODE, "after the default")?;
+        let kind = ExprKind::SegmentStart(segment, Box::new(default.expr));
+        Ok((kind, default.height))
+    }
+}
+
+/// A node above others of at most `height`.
+fn above(kind: ExprKind, span: Span, height: u32) -> Result<Tree> {
+    let height = height + 1;
+    if height > MAX_HEIGHT {
+        let kind = ErrorKind::TooDeep { limit: MAX_HEIGHT };
+        return Err(ScriptError::new(kind, span));
+    }
+    let expr = Expr { kind, span };
+    Ok(Tree { expr, height })
+}
+
+/// The bytes of a number written `0x…` (`exp_get_fill` in ld/ldexp.c).
+fn fill_bytes(text: &str) -> Option<Box<[u8]>> {
+    let digits = text.strip_prefix("0x").or(text.strip_prefix("0X"))?;
+    let digits: Option<Vec<u8>> = digits
+        .chars()
+        .map(|digit| {
+            digit
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
+        .collect();
+    let digits = digits.filter(|digits| !digits.is_empty())?;
+    let (odd, pairs) = digits.split_at(digits.len() % 2);
+    let pairs = pairs.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]);
+    Some(odd.iter().copied().chain(pairs).collect())
+}
+
+fn check_constant(name: &Name) -> Result<()> {
+    const CONSTANTS: [&str; 2] = ["MAXPAGESIZE", "COMMONPAGESIZE"];
+    if CONSTANTS.contains(&name.value.as_str()) {
+        return Ok(());
+    }
+    Err(super::unknown_word("constant", name, CONSTANTS))
+}
+
+/// A function of a name, the mode its name is read in and what it names.
+fn name_function(keyword: Keyword) -> Option<(NameFunction, Mode, &'static str)> {
+    let section = |function| Some((function, Mode::Script, "an output section"));
+    let region = |function| Some((function, Mode::Script, "a memory region"));
+    match keyword {
+        Keyword::Addr => section(NameFunction::Addr),
+        Keyword::LoadAddr => section(NameFunction::LoadAddr),
+        Keyword::Sizeof => section(NameFunction::Sizeof),
+        Keyword::AlignOf => section(NameFunction::AlignOf),
+        Keyword::Origin => region(NameFunction::Origin),
+        Keyword::Length => region(NameFunction::Length),
+        Keyword::Defined => Some((NameFunction::Defined, MODE, "a symbol")),
+        Keyword::Constant => Some((NameFunction::Constant, MODE, "a constant")),
+        _ => None,
+    }
+}
+
+/// A binary operator and its binding power: ld/ldgram.y's `%left` lines, the
+/// loosest first.
+fn binary_op(punct: Punct) -> Option<(BinaryOp, u8)> {
+    Some(match punct {
+        Punct::OrOr => (BinaryOp::OrOr, 2),
+        Punct::AndAnd => (BinaryOp::AndAnd, 3),
+        Punct::Or => (BinaryOp::Or, 4),
+        Punct::Xor => (BinaryOp::Xor, 5),
+        Punct::And => (BinaryOp::And, 6),
+        Punct::EqEq => (BinaryOp::Eq, 7),
+        Punct::NotEq => (BinaryOp::Ne, 7),
+        Punct::Less => (BinaryOp::Lt, 8),
+        Punct::Greater => (BinaryOp::Gt, 8),
+        Punct::LessEq => (BinaryOp::Le, 8),
+        Punct::GreaterEq => (BinaryOp::Ge, 8),
+        Punct::Shl => (BinaryOp::Shl, 9),
+        Punct::Shr => (BinaryOp::Shr, 9),
+        Punct::Plus => (BinaryOp::Add, 10),
+        Punct::Minus => (BinaryOp::Sub, 10),
+        Punct::Star => (BinaryOp::Mul, 11),
+        Punct::Slash => (BinaryOp::Div, 11),
+        Punct::Percent => (BinaryOp::Rem, 11),
+        _ => return None,
+    })
+}

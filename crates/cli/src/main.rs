@@ -4,6 +4,7 @@
 //! answer and says how it went. This file only dispatches.
 #![deny(unsafe_code)]
 
+mod compressed;
 mod inspect;
 
 use std::process::ExitCode;

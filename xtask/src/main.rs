@@ -7,8 +7,11 @@
 
 mod compare;
 mod corpus;
+mod dist;
 mod failure;
 mod kernel;
+mod test;
+mod tidy;
 mod tools;
 
 pub(crate) use failure::Failure;
@@ -31,8 +34,12 @@ enum Chore {
     Compare(compare::Args),
     /// Link a whole kernel build again with GNU ld and klink, and compare.
     Corpus(corpus::Args),
+    /// Build the programs and put them into target/dist under the names they are used by.
+    Dist(dist::Args),
     /// Make a test kernel's tree: unpacked from $KLINK_CORPUS, or built.
     Kernel(kernel::Args),
+    /// Run everything that has to pass, and say what was skipped and why.
+    Test(test::Args),
     /// Install the Debian packages that the chores and tests need.
     Tools(tools::Args),
 }
@@ -41,7 +48,9 @@ fn main() -> std::process::ExitCode {
     let done = match Cli::parse().chore {
         Chore::Compare(args) => compare::run(&args),
         Chore::Corpus(args) => corpus::run(&args),
+        Chore::Dist(args) => dist::run(&args),
         Chore::Kernel(args) => kernel::run(&args),
+        Chore::Test(args) => test::run(&args),
         Chore::Tools(args) => tools::run(&args),
     };
     match done {

@@ -130,7 +130,8 @@ fn missing_of<'a>(packages: &[&'a str]) -> Vec<&'a str> {
         .collect()
 }
 
-fn is_present(package: &str) -> bool {
+/// Whether a package is installed, or what it brings is here from elsewhere.
+pub(crate) fn is_present(package: &str) -> bool {
     match PACKAGES.iter().find(|(name, _)| *name == package) {
         Some((_, Sign::Program(program))) => find_program(program).is_some(),
         Some((_, Sign::File(file))) => Path::new(file).exists(),

@@ -77,6 +77,10 @@ pub struct Arch {
     /// Names of output sections whose input sections GNU ld keeps apart under `-r`, one output
     /// section for each. Source: GNU ld `emultempl/`.
     pub unique_sections: &'static [&'static str],
+    /// Whether GNU ld's emulation begins every link with an input of its own, which is to hold stubs:
+    /// sections that the linker makes for the first input then come before all others. Source: GNU
+    /// ld `emultempl/`.
+    pub has_stub_input: bool,
     /// Prefixes of local symbol names that compilers make up, besides the `.L`, `..` and `_.L_` of
     /// every ELF target. Source: BFD `bfd_is_local_label_name` of the target.
     pub local_label_prefixes: &'static [&'static str],

@@ -3,7 +3,7 @@
 use crate::{Endian, RelocError};
 
 /// The widest container of a field, in bytes.
-pub(crate) const MAX_BYTES: usize = 8;
+const MAX_BYTES: usize = 8;
 
 /// A run of bits that keep their order on the way from a value into an instruction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,42 +57,59 @@ pub struct Field {
     pub bits: u8,
     /// Where these bits go. Together they are [`bits`](Self::bits) wide and do not overlap.
     pub runs: &'static [Run],
+    /// The bits of the instruction that the runs cover.
+    mask: u64,
 }
 
 impl Field {
     /// A field for relocations that write nothing.
-    pub const NONE: Self = Self {
-        name: "none",
-        bytes: 0,
-        shift: 0,
-        bits: 0,
-        runs: &[],
-    };
+    pub const NONE: Self = Self::new("none", 0, 0, 0, &[]);
     /// A whole byte.
-    pub const DATA8: Self = Self::data("byte", 1, &[Run::new(0, 0, 8)]);
+    pub const DATA8: Self = Self::new("byte", 1, 0, 8, &[Run::new(0, 0, 8)]);
     /// Two whole bytes.
-    pub const DATA16: Self = Self::data("half word", 2, &[Run::new(0, 0, 16)]);
+    pub const DATA16: Self = Self::new("half word", 2, 0, 16, &[Run::new(0, 0, 16)]);
     /// Four whole bytes.
-    pub const DATA32: Self = Self::data("word", 4, &[Run::new(0, 0, 32)]);
+    pub const DATA32: Self = Self::new("word", 4, 0, 32, &[Run::new(0, 0, 32)]);
     /// Eight whole bytes.
-    pub const DATA64: Self = Self::data("double word", 8, &[Run::new(0, 0, 64)]);
+    pub const DATA64: Self = Self::new("double word", 8, 0, 64, &[Run::new(0, 0, 64)]);
 
-    const fn data(name: &'static str, bytes: u8, runs: &'static [Run]) -> Self {
+    /// A field; see its members for what the arguments are.
+    ///
+    /// # Panics
+    /// If `bytes` is none of 0, 1, 2, 4 and 8, or the runs are not `bits` wide together; in a
+    /// constant, that does not compile.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        bytes: u8,
+        shift: u8,
+        bits: u8,
+        runs: &'static [Run],
+    ) -> Self {
+        assert!(matches!(bytes, 0 | 1 | 2 | 4 | 8), "no such container");
+        let mut mask = 0;
+        let mut width = 0;
+        let mut nth = 0;
+        while nth < runs.len() {
+            mask |= ones(runs[nth].width) << runs[nth].to;
+            width += runs[nth].width;
+            nth += 1;
+        }
+        assert!(width == bits, "runs that are not the field");
         Self {
             name,
             bytes,
-            shift: 0,
-            bits: bytes * 8,
+            shift,
+            bits,
             runs,
+            mask,
         }
     }
 
     /// The bits of the instruction that belong to the field.
     #[must_use]
-    pub fn mask(&self) -> u64 {
-        self.runs
-            .iter()
-            .fold(0, |mask, run| mask | ones(run.width) << run.to)
+    pub const fn mask(&self) -> u64 {
+        self.mask
     }
 
     /// `instruction` with the field set to `value`, of which bits that have no place are dropped.
@@ -102,7 +119,7 @@ impl Field {
         let flip = if self.sign_of(stored) { u64::MAX } else { 0 };
         self.runs
             .iter()
-            .fold(instruction & !self.mask(), |word, run| {
+            .fold(instruction & !self.mask, |word, run| {
                 let part = stored >> run.from ^ if run.xor_sign { flip } else { 0 };
                 word | (part & ones(run.width)) << run.to
             })
@@ -122,19 +139,17 @@ impl Field {
     /// # Errors
     /// [`RelocError::OutOfBounds`] if `bytes` is shorter than the field.
     pub fn read(&self, endian: Endian, bytes: &[u8]) -> Result<u64, RelocError> {
-        let len = usize::from(self.bytes);
-        let bytes = bytes.get(..len).ok_or(self.out_of_bounds(bytes.len()))?;
-        let mut word = [0; MAX_BYTES];
-        match endian {
-            Endian::Big => {
-                word[MAX_BYTES - len..].copy_from_slice(bytes);
-                Ok(u64::from_be_bytes(word))
-            }
-            Endian::Little => {
-                word[..len].copy_from_slice(bytes);
-                Ok(u64::from_le_bytes(word))
-            }
-        }
+        let word = match (self.bytes, endian) {
+            (0, _) => Some(0),
+            (1, _) => bytes.first().map(|&byte| byte.into()),
+            (2, Endian::Big) => bytes.first_chunk().map(|&b| u16::from_be_bytes(b).into()),
+            (2, Endian::Little) => bytes.first_chunk().map(|&b| u16::from_le_bytes(b).into()),
+            (4, Endian::Big) => bytes.first_chunk().map(|&b| u32::from_be_bytes(b).into()),
+            (4, Endian::Little) => bytes.first_chunk().map(|&b| u32::from_le_bytes(b).into()),
+            (_, Endian::Big) => bytes.first_chunk().map(|&b| u64::from_be_bytes(b)),
+            (_, Endian::Little) => bytes.first_chunk().map(|&b| u64::from_le_bytes(b)),
+        };
+        word.ok_or(self.out_of_bounds(bytes.len()))
     }
 
     /// Writes `word`, an instruction or datum of [`bytes`](Self::bytes) bytes.
@@ -142,12 +157,18 @@ impl Field {
     /// # Errors
     /// [`RelocError::OutOfBounds`] if `bytes` is shorter than the field; nothing is written then.
     pub fn write(&self, endian: Endian, bytes: &mut [u8], word: u64) -> Result<(), RelocError> {
+        let available = bytes.len();
         let len = usize::from(self.bytes);
-        let error = self.out_of_bounds(bytes.len());
-        let bytes = bytes.get_mut(..len).ok_or(error)?;
-        match endian {
-            Endian::Big => bytes.copy_from_slice(&word.to_be_bytes()[MAX_BYTES - len..]),
-            Endian::Little => bytes.copy_from_slice(&word.to_le_bytes()[..len]),
+        let Some(bytes) = bytes.get_mut(..len) else {
+            return Err(self.out_of_bounds(available));
+        };
+        let unused = MAX_BYTES - len;
+        // copies of a length known here are single stores, others a call
+        match (len, endian) {
+            (4, Endian::Big) => bytes.copy_from_slice(&(word as u32).to_be_bytes()),
+            (4, Endian::Little) => bytes.copy_from_slice(&(word as u32).to_le_bytes()),
+            (_, Endian::Big) => bytes.copy_from_slice(&word.to_be_bytes()[unused..]),
+            (_, Endian::Little) => bytes.copy_from_slice(&word.to_le_bytes()[..len]),
         }
         Ok(())
     }

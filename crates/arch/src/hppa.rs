@@ -63,13 +63,7 @@ const OSABI_GNU: u8 = 3;
 // --- fields ------------------------------------------------------------------------------------
 
 const fn word(name: &'static str, shift: u8, bits: u8, runs: &'static [Run]) -> Field {
-    Field {
-        name,
-        bytes: 4,
-        shift,
-        bits,
-        runs,
-    }
+    Field::new(name, 4, shift, bits, runs)
 }
 
 /// Long immediate of `ldil` and `addil`: the left 21 bits.
@@ -587,6 +581,7 @@ pub static HPPA32: Arch = Arch {
     default_script_fill: &[0x08, 0x00, 0x02, 0x40],
     // ld/emultempl/hppaelf.em, hppaelf_after_parse
     unique_sections: &[".text"],
+    has_stub_input: true,
     local_label_prefixes: &["L$"],
     special_sections: &[SpecialSection {
         name: ".PARISC.unwind",
@@ -630,6 +625,7 @@ pub static HPPA64: Arch = Arch {
     code_fill: CodeFill::Zeros,
     default_script_fill: &[],
     unique_sections: &[],
+    has_stub_input: true,
     local_label_prefixes: &["L$"],
     special_sections: &[SpecialSection {
         name: ".PARISC.unwind",

@@ -153,6 +153,7 @@ pub static I386: Arch = Arch {
     code_fill: CodeFill::Nops(NOPS),
     default_script_fill: &[],
     unique_sections: &[],
+    has_stub_input: false,
     local_label_prefixes: &[".X"],
     special_sections: &[],
     mapping_symbols: &[],

@@ -174,6 +174,7 @@ pub static X86_64: Arch = Arch {
     code_fill: CodeFill::Nops(NOPS),
     default_script_fill: &[],
     unique_sections: &[],
+    has_stub_input: false,
     local_label_prefixes: &[],
     special_sections: &[],
     mapping_symbols: &[],

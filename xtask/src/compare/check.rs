@@ -35,18 +35,21 @@ fn check_section(elf: &Elf<'_>, section: &Section<'_>, problems: &mut Vec<String
     let align = section.align.max(1);
     if !align.is_power_of_two() {
         problem(format!("alignment {align} is no power of two"));
-    } else if section.sh_type != SHT_NOBITS && section.offset % align != 0 {
+    } else if section.sh_type != SHT_NOBITS && !section.offset.is_multiple_of(align) {
         problem(format!(
             "offset {:#x} is not aligned to {align}",
             section.offset
         ));
-    } else if section.addr % align != 0 {
+    } else if !section.addr.is_multiple_of(align) {
         problem(format!(
             "address {:#x} is not aligned to {align}",
             section.addr
         ));
     }
-    if section.entsize > 1 && section.size % section.entsize != 0 && section.sh_type != SHT_NOBITS {
+    if section.entsize > 1
+        && !section.size.is_multiple_of(section.entsize)
+        && section.sh_type != SHT_NOBITS
+    {
         let (size, entsize) = (section.size, section.entsize);
         problem(format!(
             "size {size} is no multiple of the entry size {entsize}"

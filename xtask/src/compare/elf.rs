@@ -188,6 +188,7 @@ pub(crate) struct Elf<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
+#[cfg(test)]
 pub(crate) const SHT_PROGBITS: u32 = elf::SHT_PROGBITS.0;
 pub(crate) const SHT_SYMTAB: u32 = elf::SHT_SYMTAB.0;
 pub(crate) const SHT_STRTAB: u32 = elf::SHT_STRTAB.0;
@@ -335,7 +336,7 @@ fn read_sections<'a, H: FileHeader<Endian = object::Endianness>>(
             id: SectionId(index),
             name: String::from_utf8_lossy(name).into_owned(),
             sh_type: shdr.sh_type(endian).0,
-            flags: shdr.sh_flags(endian).0.into(),
+            flags: shdr.sh_flags(endian).0,
             addr: shdr.sh_addr(endian).into(),
             offset: shdr.sh_offset(endian).into(),
             size: shdr.sh_size(endian).into(),

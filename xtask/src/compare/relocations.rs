@@ -64,7 +64,6 @@ enum Form<'a> {
         place: Place,
         value: u64,
         bind: u8,
-        kind: u8,
     },
 }
 
@@ -106,7 +105,6 @@ impl<'a> Side<'a> {
                         place,
                         value: symbol.value,
                         bind: symbol.bind,
-                        kind: symbol.kind,
                     },
                 }
             }

@@ -151,7 +151,7 @@ mod tests {
     fn branches_decode_as_objdump_does() {
         let at = |word, r_type| branch(word, r_type).map(|b| b.distance);
         assert_eq!(at(0xe840_0000, PCREL17F), Some(8)); // b,l .+8,%rp
-        assert_eq!(at(0xe85f_1ff5, PCREL17F), Some(4)); // b,l .+4,%rp
+        assert_eq!(at(0xe85f_1ffd, PCREL17F), Some(4)); // b,l .+4,%rp
         assert_eq!(at(0xe840_0008, PCREL17F), Some(12)); // b,l .+0xc,%rp
         assert_eq!(at(0xe840_0004, PCREL17F), Some(8 + 4096)); // b,l .+0x1008,%rp
         assert_eq!(at(0xe840_0001, PCREL17F), Some(8 - 0x40000)); // furthest back

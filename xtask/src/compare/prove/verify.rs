@@ -113,7 +113,8 @@ impl Verifier<'_> {
             return false;
         }
         let align = old.align.max(1);
-        let misplaced = start.offset.unsigned_abs() % align != 0 || new.align % align != 0;
+        let misplaced =
+            !start.offset.unsigned_abs().is_multiple_of(align) || !new.align.is_multiple_of(align);
         if misplaced {
             self.problem(format!("{}: not aligned to {align} at {place}", old.name));
         }

@@ -5,14 +5,14 @@
 //! A branch breaks when neither reaches. Its headroom is that of the better of the two ways: a
 //! branch at the edge of its reach is no danger while its stub is near.
 
-use klink_arch::{Arch, Branch};
+use klink_arch::{Arch, Branch, RelocError, Values};
 use object::Endianness;
 use object::read::elf::FileHeader;
 
 use super::elf::{Definition, Object, Relocation};
 use super::error::Error;
 use super::layout::Place;
-use super::report::{Form, Furthest, Headroom};
+use super::report::{Form, Furthest, Headroom, OutOfReach};
 
 /// How the loader can take a branch somewhere.
 #[derive(Clone, Copy)]
@@ -42,8 +42,8 @@ impl Way {
     }
 }
 
-/// The worst branch of a form so far.
-struct Worst {
+/// A branch that is worth showing.
+struct Sample {
     section: usize,
     relocation: Relocation,
     way: Way,
@@ -54,7 +54,9 @@ struct Tally {
     number: u32,
     form: Form,
     branch: Branch,
-    worst: Option<Worst>,
+    worst: Option<Sample>,
+    /// The first that does not reach.
+    first: Option<Sample>,
 }
 
 impl Tally {
@@ -70,10 +72,12 @@ impl Tally {
                 to_stub: 0,
                 leaving: 0,
                 out_of_reach: 0,
+                first_out_of_reach: None,
                 furthest: None,
             },
             branch,
             worst: None,
+            first: None,
         }
     }
 
@@ -93,8 +97,16 @@ impl Tally {
             (Some(direct), Some(stub)) if direct.headroom >= stub.headroom => direct,
             (Some(_), Some(stub)) => stub,
         };
+        let sample = |way| Sample {
+            section,
+            relocation,
+            way,
+        };
         if !best.reaches() {
             form.out_of_reach += 1;
+            // the loader has tried the stub last
+            let tried = stub.unwrap_or(best);
+            self.first.get_or_insert_with(|| sample(tried));
         } else if takes_stub {
             form.to_stub += 1;
         } else {
@@ -105,20 +117,21 @@ impl Tally {
             .as_ref()
             .is_none_or(|worst| best.headroom < worst.way.headroom)
         {
-            self.worst = Some(Worst {
-                section,
-                relocation,
-                way: best,
-            });
+            self.worst = Some(sample(best));
         }
         takes_stub
     }
 
-    fn finish<Elf: FileHeader<Endian = Endianness>>(self, object: &Object<'_, Elf>) -> Form {
+    fn finish<Elf: FileHeader<Endian = Endianness>>(
+        self,
+        object: &Object<'_, Elf>,
+        arch: &Arch,
+    ) -> Form {
         let Self {
             mut form,
             branch,
             worst,
+            first,
             ..
         } = self;
         form.furthest = worst.map(|worst| Furthest {
@@ -129,7 +142,33 @@ impl Tally {
             distance: worst.way.distance,
             headroom: headroom(&branch, worst.way),
         });
+        form.first_out_of_reach = first.and_then(|first| {
+            let (value, bits) = refusal(arch, &branch, &first)?;
+            Some(OutOfReach {
+                section: object.sections[first.section].shown_name(),
+                offset: first.relocation.offset,
+                target: object.target_name(&first.relocation),
+                value,
+                bits,
+            })
+        });
         form
+    }
+}
+
+/// The value and the bits that Linux's loader prints when it refuses a branch.
+fn refusal(arch: &Arch, branch: &Branch, sample: &Sample) -> Option<(u64, u32)> {
+    let row = arch.relocation(sample.relocation.number)?;
+    let values = Values {
+        symbol: sample.way.distance.cast_unsigned(),
+        addend: branch.target_bias.checked_neg()?,
+        ..Values::default()
+    };
+    // no field is longer, and the one here is thrown away
+    let mut field = [0; 8];
+    match row.apply(arch.endian, &mut field, &values) {
+        Err(RelocError::OutOfRange { value, bits }) => Some((value, bits)),
+        _ => None,
     }
 }
 
@@ -261,11 +300,11 @@ impl<'a, 'data, Elf: FileHeader<Endian = Endianness>> Follower<'a, 'data, Elf> {
 
     /// The forms that occur, by number.
     pub(crate) fn finish(self) -> Vec<Form> {
-        let object = self.object;
+        let (object, arch) = (self.object, self.arch);
         self.tallies
             .into_iter()
             .filter(|tally| tally.form.count > 0)
-            .map(|tally| tally.finish(object))
+            .map(|tally| tally.finish(object, arch))
             .collect()
     }
 }

@@ -253,19 +253,26 @@ impl Page<'_> {
     fn verdict(&mut self, report: &Report) {
         let broken = report.out_of_reach();
         if broken > 0 {
-            let line = format!(
+            let mut text = format!(
                 "The kernel refuses this module: {} branches reach neither their target nor a \
-                 stub (\"relocation … is out of range\"). Link it with `ld.klink -r --module`, or \
-                 keep one section for each function.",
+                 stub. Link it with\n`ld.klink -r --module`, or keep one section for each \
+                 function (-ffunction-sections). The kernel says:",
                 number(broken)
             );
+            let forms = report.branches.iter().flatten();
+            for first in forms.filter_map(|form| form.first_out_of_reach.as_ref()) {
+                text.push_str(&format!(
+                    "\n  relocation of symbol {} is out of range ({:#x} in {} bits), at {}+{:#x}",
+                    first.target, first.value, first.bits, first.section, first.offset
+                ));
+            }
             self.out.push('\n');
-            self.line(&line, Look::Bad);
+            self.line(&text, Look::Bad);
         }
         let refused = report.refused();
         if !refused.is_empty() {
             let line = format!(
-                "The kernel refuses this module: its loader cannot apply {}. Compile without the \
+                "The kernel refuses this module: its loader cannot apply {}.\nCompile without the \
                  option that makes such relocations.",
                 refused.join(", ")
             );

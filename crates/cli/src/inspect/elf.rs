@@ -42,6 +42,7 @@ impl Section<'_> {
 }
 
 /// A relocation in plain numbers.
+#[derive(Clone, Copy)]
 pub(crate) struct Relocation {
     /// Bytes from the start of the relocated section.
     pub(crate) offset: u64,

@@ -78,7 +78,8 @@ JSON, a line for each file:
   layout (core and init: text, rodata, ro_after_init, data, bss, total; percpu), in bytes;
   stubs (null, or for_branches, spare, bytes_each, bytes);
   branches (null, or for each form: name, reach_back, reach_forth, count, direct, to_stub, leaving,
-  out_of_reach, furthest: section, offset, target, by_stub, distance, headroom);
+  out_of_reach, first_out_of_reach: section, offset, target, value, bits;
+  furthest: section, offset, target, by_stub, distance, headroom);
   headroom (null, or bytes, percent: the least of all forms).
   A file that cannot be inspected has only file and error. Names stay; new ones may be added.
 

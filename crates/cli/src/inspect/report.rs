@@ -216,8 +216,25 @@ pub(crate) struct Form {
     pub(crate) leaving: u64,
     /// Those that reach neither target nor stub: the kernel refuses the module.
     pub(crate) out_of_reach: u64,
+    /// The first of these, at which the kernel gives up; null if there is none.
+    pub(crate) first_out_of_reach: Option<OutOfReach>,
     /// The branch with the least headroom; null if all leave.
     pub(crate) furthest: Option<Furthest>,
+}
+
+/// A branch that reaches neither its target nor a stub.
+#[derive(Debug, Serialize)]
+pub(crate) struct OutOfReach {
+    /// Section of the branch.
+    pub(crate) section: String,
+    /// Offset of the branch in it.
+    pub(crate) offset: u64,
+    /// The symbol that it goes to, or the section if that has no name.
+    pub(crate) target: String,
+    /// What does not fit, in units of the field, as the kernel prints it.
+    pub(crate) value: u64,
+    /// Bits of the field.
+    pub(crate) bits: u32,
 }
 
 /// The branch that is closest to breaking.

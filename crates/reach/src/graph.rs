@@ -1,6 +1,6 @@
 //! The problem, prepared: what moves as one, and who calls whom.
 
-use crate::problem::{BranchId, Form, Problem, SectionId, Target, id};
+use crate::problem::{BranchId, Form, FormId, Problem, SectionId, Target, id};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -15,6 +15,20 @@ id! {
     pub(crate) TargetId
 }
 
+id! {
+    /// A branch, numbered with those to the same target together.
+    pub(crate) CallId
+}
+
+/// A branch without its target.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) branch: BranchId,
+    pub(crate) section: SectionId,
+    pub(crate) form: FormId,
+    pub(crate) offset: i64,
+}
+
 /// The problem with its indices: everything here is linear in the input.
 pub(crate) struct Graph<'a> {
     pub(crate) problem: &'a Problem<'a>,
@@ -25,9 +39,10 @@ pub(crate) struct Graph<'a> {
     /// unit indices; an unmovable unit is a run of its own.
     pub(crate) runs: Vec<Range<u32>>,
     targets: Vec<Target>,
-    /// The branches, those of one target together.
-    by_target: Vec<BranchId>,
-    /// Where each target's branches begin in `by_target`, and one end.
+    /// The branches, those of one target together: the order in which they
+    /// are looked at, so that memory is read from front to back.
+    calls: Vec<Call>,
+    /// Where each target's branches begin in `calls`, and one end.
     starts: Vec<u32>,
 }
 
@@ -37,14 +52,14 @@ impl<'a> Graph<'a> {
         let (units, unit_of_section) = units(problem);
         let runs = runs(problem, &units);
         let (targets, target_of) = targets(problem);
-        let (by_target, starts) = group(&target_of, targets.len());
+        let (calls, starts) = group(problem, &target_of, targets.len());
         Self {
             problem,
             units,
             unit_of_section,
             runs,
             targets,
-            by_target,
+            calls,
             starts,
         }
     }
@@ -79,13 +94,16 @@ impl<'a> Graph<'a> {
     }
 
     /// The branches that go to a target.
-    pub(crate) fn callers(&self, id: TargetId) -> &[BranchId] {
-        let (start, end) = (self.starts[id.index()], self.starts[id.index() + 1]);
-        &self.by_target[start as usize..end as usize]
+    pub(crate) fn callers(&self, id: TargetId) -> impl Iterator<Item = CallId> + use<> {
+        (self.starts[id.index()]..self.starts[id.index() + 1]).map(CallId::new)
     }
 
-    pub(crate) fn form(&self, branch: BranchId) -> Form {
-        self.problem.forms[self.problem.branches[branch.index()].form.index()]
+    pub(crate) fn call(&self, id: CallId) -> &Call {
+        &self.calls[id.index()]
+    }
+
+    pub(crate) fn form(&self, id: CallId) -> Form {
+        self.problem.forms[self.call(id).form.index()]
     }
 
     /// Bytes that a stub for this target takes up in an island, padding included.
@@ -153,7 +171,7 @@ fn targets(problem: &Problem<'_>) -> (Vec<Target>, Vec<TargetId>) {
 }
 
 /// Groups branches by target: a counting sort, stable.
-fn group(target_of: &[TargetId], targets: usize) -> (Vec<BranchId>, Vec<u32>) {
+fn group(problem: &Problem<'_>, target_of: &[TargetId], targets: usize) -> (Vec<Call>, Vec<u32>) {
     let mut starts = vec![0u32; targets + 1];
     for target in target_of {
         starts[target.index() + 1] += 1;
@@ -162,11 +180,23 @@ fn group(target_of: &[TargetId], targets: usize) -> (Vec<BranchId>, Vec<u32>) {
         starts[index + 1] += starts[index];
     }
     let mut next = starts.clone();
-    let mut grouped = vec![BranchId::new(0); target_of.len()];
-    for (branch, target) in target_of.iter().enumerate() {
+    let (section, form) = (SectionId::new(0), FormId::new(0));
+    let none = Call {
+        branch: BranchId::new(0),
+        section,
+        form,
+        offset: 0,
+    };
+    let mut calls = vec![none; target_of.len()];
+    for (index, (branch, target)) in problem.branches.iter().zip(target_of).enumerate() {
         let place = &mut next[target.index()];
-        grouped[*place as usize] = BranchId::new(branch as u32);
+        calls[*place as usize] = Call {
+            branch: BranchId::new(index as u32),
+            section: branch.section,
+            form: branch.form,
+            offset: branch.offset as i64,
+        };
         *place += 1;
     }
-    (grouped, starts)
+    (calls, starts)
 }

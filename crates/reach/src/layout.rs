@@ -1,7 +1,7 @@
 //! Where everything stands, given an order and how much room islands take.
 
-use crate::graph::{Graph, UnitId};
-use crate::problem::{Branch, BranchId, Target, id};
+use crate::graph::{Call, CallId, Graph, UnitId};
+use crate::problem::{Target, id};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -20,6 +20,10 @@ pub(crate) struct Layout {
     starts: Vec<i64>,
     /// By slot: bytes set aside for its island.
     rooms: Vec<i64>,
+    /// For each stretch of 2^`bucket_bits` bytes, how many slots begin before it;
+    /// at the end, all. There are about as many stretches as slots.
+    buckets: Vec<u32>,
+    bucket_bits: u32,
     /// First and last slot where an island may stand, if any.
     open: Option<(u32, u32)>,
     pub(crate) size: i64,
@@ -46,17 +50,21 @@ impl Layout {
                 end = offset + section.size as i64;
             }
         }
+        let (buckets, bucket_bits) = buckets(&starts);
+        let open = open_slots(graph);
         Self {
             offsets,
             starts,
             rooms,
-            open: open_slots(graph),
+            buckets,
+            bucket_bits,
+            open,
             size: end,
         }
     }
 
-    pub(crate) fn site(&self, branch: &Branch) -> i64 {
-        self.offsets[branch.section.index()] + branch.offset as i64
+    pub(crate) fn site(&self, call: &Call) -> i64 {
+        self.offsets[call.section.index()] + call.offset
     }
 
     pub(crate) fn target(&self, target: Target) -> Option<i64> {
@@ -67,11 +75,10 @@ impl Layout {
         }
     }
 
-    /// Whether a branch reaches its target without a stub.
-    pub(crate) fn direct(&self, graph: &Graph<'_>, id: BranchId) -> bool {
-        let branch = &graph.problem.branches[id.index()];
-        let target = self.target(branch.target);
-        target.is_some_and(|target| graph.form(id).reaches(target - self.site(branch)))
+    /// Offsets that a branch reaches, first and last.
+    pub(crate) fn window(&self, graph: &Graph<'_>, id: CallId) -> (i64, i64) {
+        let (form, site) = (graph.form(id), self.site(graph.call(id)));
+        (site + form.min, site + form.max)
     }
 
     pub(crate) fn start(&self, slot: SlotId) -> i64 {
@@ -87,37 +94,33 @@ impl Layout {
     }
 
     /// First and last slot in which a stub of `size` bytes stands between
-    /// `low` and `high` (inclusive) wherever it is in its island. The first
-    /// may be greater than the last: then there is none.
+    /// `low` and `high` (inclusive) wherever it is in its island.
     pub(crate) fn slots_within(&self, low: i64, high: i64, size: i64) -> Option<(u32, u32)> {
         let (first, last) = self.open?;
-        let (from, to) = (first as usize, last as usize + 1);
-        // Both sequences rise with the slot: starts do, and so do the ends of
-        // rooms, since the next start is not in front of them.
-        let begin = from + self.starts[from..to].partition_point(|&start| start < low);
-        let mut end = begin.max(from);
-        let mut stop = to;
-        while end < stop {
-            let middle = end + (stop - end) / 2;
-            if self.starts[middle] + (self.rooms[middle] - size).max(0) <= high {
-                end = middle + 1;
-            } else {
-                stop = middle;
-            }
+        let begin = self.slots_before(low).max(first);
+        // An island ends before the next begins, so only the last one
+        // that begins in reach may end out of it.
+        let mut end = self.slots_before(high + 1).min(last + 1);
+        let slot = SlotId::new(end.checked_sub(1)?);
+        if self.start(slot) + (self.room(slot) - size).max(0) > high {
+            end -= 1;
         }
-        if end > begin {
-            Some((begin as u32, end as u32 - 1))
-        } else {
-            None
-        }
+        (begin < end).then(|| (begin, end - 1))
     }
 
     /// The last slot whose island begins at or before `offset`, or the first slot of all.
     pub(crate) fn slot_before(&self, offset: i64) -> Option<SlotId> {
         let (first, last) = self.open?;
-        let starts = &self.starts[first as usize..=last as usize];
-        let past = starts.partition_point(|&start| start <= offset) as u32;
-        Some(SlotId::new(first + past.saturating_sub(1)))
+        let past = self.slots_before(offset + 1);
+        Some(SlotId::new(past.saturating_sub(1).clamp(first, last)))
+    }
+
+    /// How many slots (open or not) begin before `offset`.
+    fn slots_before(&self, offset: i64) -> u32 {
+        let bucket = (offset >> self.bucket_bits).clamp(0, self.buckets.len() as i64 - 2) as usize;
+        let (from, to) = (self.buckets[bucket], self.buckets[bucket + 1]);
+        let near = &self.starts[from as usize..to as usize];
+        from + near.partition_point(|&start| start < offset) as u32
     }
 
     /// Bytes from `site` to the nearest slot.
@@ -125,11 +128,9 @@ impl Layout {
         let before = self.slot_before(site)?;
         let after = SlotId::new((before.index() as u32 + 1).min(self.open?.1));
         let distance = |slot| self.start(slot) - site;
-        Some(
-            [distance(before), distance(after)]
-                .into_iter()
-                .min_by_key(|d| d.abs())?,
-        )
+        [distance(before), distance(after)]
+            .into_iter()
+            .min_by_key(|d| d.abs())
     }
 }
 
@@ -143,6 +144,19 @@ fn open_slots(graph: &Graph<'_>) -> Option<(u32, u32)> {
     let first = u32::from(!ends.front);
     let last = last - u32::from(!ends.behind);
     (first <= last).then_some((first, last))
+}
+
+fn buckets(starts: &[i64]) -> (Vec<u32>, u32) {
+    let last = starts.last().copied().unwrap_or(0);
+    let bits = (last / starts.len().max(1) as i64 + 1).ilog2();
+    let mut buckets = Vec::with_capacity((last >> bits) as usize + 2);
+    for (slot, &start) in starts.iter().enumerate() {
+        while (buckets.len() as i64) <= start >> bits {
+            buckets.push(slot as u32);
+        }
+    }
+    buckets.push(starts.len() as u32);
+    (buckets, bits)
 }
 
 fn align_up(offset: i64, align: i64) -> i64 {

@@ -43,6 +43,7 @@
 extern crate alloc;
 
 mod check;
+mod demands;
 mod graph;
 mod islands;
 mod layout;
@@ -100,7 +101,7 @@ impl Effort {
             Reorder::Quick => Some(Self {
                 warm: 3,
                 measured: 1,
-                steps_per_unit: 3,
+                steps_per_unit: 1,
             }),
             Reorder::Thorough => Some(Self {
                 warm: 6,
@@ -136,10 +137,10 @@ fn improve(graph: &Graph<'_>, walk: &mut Walk<'_>, effort: &Effort, best: &mut P
 fn finish(graph: &Graph<'_>, placement: &Placement) -> Result<Answer, ReachError> {
     let layout = &placement.layout;
     if !placement.unreached.is_empty() {
-        let facts = |&branch| islands::unreached(graph, layout, branch);
-        return Err(ReachError::OutOfReach(
-            placement.unreached.iter().map(facts).collect(),
-        ));
+        let facts = |&call| islands::unreached(graph, layout, call);
+        let mut all: Vec<Unreached> = placement.unreached.iter().map(facts).collect();
+        all.sort_unstable_by_key(|unreached| unreached.branch);
+        return Err(ReachError::OutOfReach(all));
     }
     let mut islands: Vec<Island> = Vec::new();
     let mut refs = Vec::with_capacity(placement.stubs.len());
@@ -168,7 +169,7 @@ fn finish(graph: &Graph<'_>, placement: &Placement) -> Result<Answer, ReachError
     }
     let mut via = vec![None; graph.problem.branches.len()];
     for way in &placement.ways {
-        via[way.branch.index()] = Some(refs[way.stub as usize]);
+        via[graph.call(way.call).branch.index()] = Some(refs[way.stub as usize]);
     }
     Ok(Answer {
         order: placement

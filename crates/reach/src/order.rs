@@ -20,7 +20,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// Stretches of text: as many as a word has bits.
-pub(crate) const BINS: usize = 128;
+pub(crate) const BINS: usize = 64;
 
 /// Units in the other bin that are tried in exchange for one that wants to go
 /// there. With 1 the walk is half as good for the same time; more than 2

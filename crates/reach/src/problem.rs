@@ -171,7 +171,7 @@ pub enum Reorder {
     /// Look as long as a link can afford: milliseconds for some thousand
     /// sections.
     Quick,
-    /// Look about twenty times as long.
+    /// Look about a hundred times as long.
     Thorough,
 }
 

@@ -8,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// A set of bins.
-type BinSet = u128;
+type BinSet = u64;
 
 /// What each bin counts that calls a target without reaching it, if no stub is allowed.
 const HOPELESS: i32 = 1000;
@@ -19,6 +19,7 @@ const MANY: usize = 9;
 /// All targets, and who has to do with them.
 pub(crate) struct Targets {
     states: Vec<State>,
+    natures: Vec<Nature>,
     /// By unit: the targets that it calls (elsewhere) and that are in it.
     by_unit: Lists<(TargetId, Tie)>,
     /// By target: the units that call it.
@@ -36,33 +37,27 @@ enum Tie {
     Holds,
 }
 
-/// One target.
+/// One target: what every move reads, so it is kept small.
 struct State {
     /// Bins that call it.
     mask: BinSet,
-    place: Place,
+    /// Its bin, or the bin it would be in if there were one so far out;
+    /// `None` if nobody knows where it is.
+    home: Option<i16>,
     /// Bins below and above it from which branches reach it directly.
-    below: i32,
-    above: i32,
-    /// Bins that one stub serves.
+    below: i16,
+    above: i16,
+    /// Bins that one stub serves; 0 if no stub is allowed.
     window: u8,
+}
+
+/// One target: what does not change.
+struct Nature {
+    target: Target,
     /// The narrowest form of its callers.
     form: Form,
     /// Number of its row in the counts, if it has many callers.
     row: Option<u32>,
-}
-
-/// Where a target is.
-#[derive(Clone, Copy)]
-enum Place {
-    /// In a unit in this bin.
-    Bin(u8),
-    /// In a bin that may be outside of the text.
-    Fixed {
-        offset: i64,
-        bin: i32,
-    },
-    Unknown,
 }
 
 /// Lists of items, one for each index.
@@ -94,14 +89,14 @@ impl<T: Copy> Lists<T> {
 
 impl Targets {
     pub(crate) fn new(graph: &Graph<'_>) -> Self {
-        let mut states = Vec::with_capacity(graph.target_count());
+        let mut natures = Vec::with_capacity(graph.target_count());
         let (mut by_unit, mut callers, mut rows) = (Vec::new(), Vec::new(), 0);
         let mut units = Vec::new();
         for id in graph.target_ids() {
-            let (place, home) = match graph.target(id) {
-                Target::Section { section, .. } => (Place::Bin(0), Some(graph.unit_of(section))),
-                Target::Fixed(offset) => (Place::Fixed { offset, bin: 0 }, None),
-                Target::External(_) => (Place::Unknown, None),
+            let target = graph.target(id);
+            let home = match target {
+                Target::Section { section, .. } => Some(graph.unit_of(section)),
+                Target::External(_) | Target::Fixed(_) => None,
             };
             let form = callers_elsewhere(graph, id, home, &mut units);
             callers.extend(units.iter().map(|&unit| (id.index() as u32, unit)));
@@ -115,21 +110,14 @@ impl Targets {
             }
             let row = (units.len() >= MANY).then_some(rows);
             rows += u32::from(row.is_some());
-            states.push(State {
-                mask: 0,
-                place,
-                below: 0,
-                above: 0,
-                window: 1,
-                form,
-                row,
-            });
+            natures.push(Nature { target, form, row });
         }
         by_unit.sort_unstable_by_key(|&(unit, (id, _))| (unit, id));
         Self {
             by_unit: Lists::new(graph.unit_count(), &by_unit),
-            callers: Lists::new(states.len(), &callers),
-            states,
+            callers: Lists::new(natures.len(), &callers),
+            states: Vec::new(),
+            natures,
             counts: vec![0; rows as usize * BINS],
         }
     }
@@ -147,21 +135,22 @@ impl Targets {
         bin_of: impl Fn(UnitId) -> u8,
     ) {
         self.counts.fill(0);
-        for (index, state) in self.states.iter_mut().enumerate() {
-            state.mask = 0;
-            state.cut(stretch);
+        self.states.clear();
+        for (index, nature) in self.natures.iter().enumerate() {
+            let mut state = nature.cut(stretch);
             for &unit in self.callers.of(index) {
                 let bin = bin_of(unit);
                 state.mask |= 1 << bin;
-                if let Some(row) = state.row {
+                if let Some(row) = nature.row {
                     self.counts[row as usize * BINS + usize::from(bin)] += 1;
                 }
             }
+            self.states.push(state);
         }
         for unit in units {
             for &(id, tie) in self.by_unit.of(unit.index()) {
                 if tie == Tie::Holds {
-                    self.states[id.index()].place = Place::Bin(bin_of(unit));
+                    self.states[id.index()].home = Some(i16::from(bin_of(unit)));
                 }
             }
         }
@@ -169,10 +158,7 @@ impl Targets {
 
     /// By target: whether it has more stubs than it might need.
     pub(crate) fn wanting(&self) -> Vec<bool> {
-        let wanting = |state: &State| {
-            let least = i32::from(state.mask != 0 && matches!(state.place, Place::Unknown));
-            state.stubs(state.mask, state.place) > least
-        };
+        let wanting = |state: &State| state.stubs(state.mask, state.home) > state.least();
         self.states.iter().map(wanting).collect()
     }
 
@@ -187,16 +173,20 @@ impl Targets {
         let mut change = 0;
         for &(id, tie) in self.by_unit.of(unit.index()) {
             let state = &self.states[id.index()];
-            let (mask, place) = match tie {
-                Tie::Holds => (state.mask, Place::Bin(to)),
+            let (mask, home) = match tie {
+                Tie::Holds => (state.mask, Some(i16::from(to))),
                 Tie::Calls => {
+                    let more = state.mask | 1 << to;
+                    // Most targets are content with either; see that before
+                    // looking at who else calls.
+                    if state.stubs(more, state.home) <= state.least() {
+                        continue;
+                    }
                     let alone = self.calls_from(id, from, &bin_of) == 1;
-                    (moved(state.mask, alone.then_some(from), to), state.place)
+                    (if alone { more & !(1 << from) } else { more }, state.home)
                 }
             };
-            if tie == Tie::Holds || mask != state.mask {
-                change += state.stubs(mask, place) - state.stubs(state.mask, state.place);
-            }
+            change += state.stubs(mask, home) - state.stubs(state.mask, state.home);
         }
         change
     }
@@ -205,23 +195,26 @@ impl Targets {
     pub(crate) fn shift(&mut self, unit: UnitId, from: u8, to: u8, bin_of: impl Fn(UnitId) -> u8) {
         for &(id, tie) in self.by_unit.of(unit.index()) {
             if tie == Tie::Holds {
-                self.states[id.index()].place = Place::Bin(to);
+                self.states[id.index()].home = Some(i16::from(to));
                 continue;
             }
-            if let Some(row) = self.states[id.index()].row {
+            if let Some(row) = self.natures[id.index()].row {
                 let counts = &mut self.counts[row as usize * BINS..][..BINS];
                 counts[usize::from(from)] -= 1;
                 counts[usize::from(to)] += 1;
             }
             let none = self.calls_from(id, from, &bin_of) == 0;
             let mask = &mut self.states[id.index()].mask;
-            *mask = moved(*mask, none.then_some(from), to);
+            *mask |= 1 << to;
+            if none {
+                *mask &= !(1 << from);
+            }
         }
     }
 
     /// How many units in a bin call a target.
     fn calls_from(&self, id: TargetId, bin: u8, bin_of: &impl Fn(UnitId) -> u8) -> u32 {
-        match self.states[id.index()].row {
+        match self.natures[id.index()].row {
             Some(row) => self.counts[row as usize * BINS + usize::from(bin)],
             None => {
                 let callers = self.callers.of(id.index());
@@ -245,11 +238,11 @@ fn callers_elsewhere(
         max: i64::MAX,
         stub: true,
     };
-    for &branch in graph.callers(id) {
-        let unit = graph.unit_of(graph.problem.branches[branch.index()].section);
+    for call in graph.callers(id) {
+        let unit = graph.unit_of(graph.call(call).section);
         if Some(unit) != home {
             units.push(unit);
-            let own = graph.form(branch);
+            let own = graph.form(call);
             form.min = form.min.max(own.min);
             form.max = form.max.min(own.max);
             form.stub &= own.stub;
@@ -260,46 +253,59 @@ fn callers_elsewhere(
     form
 }
 
-fn moved(mask: BinSet, gone: Option<u8>, to: u8) -> BinSet {
-    let gone = gone.map_or(0, |bin| 1 << bin);
-    (mask & !gone) | 1 << to
-}
-
-impl State {
-    /// Measures its form in bins of `stretch` bytes.
-    fn cut(&mut self, stretch: i64) {
+impl Nature {
+    /// Measures the target in bins of `stretch` bytes.
+    fn cut(&self, stretch: i64) -> State {
         let bins = |bytes: i64| bytes.clamp(0, stretch * BINS as i64) / stretch;
-        if let Place::Fixed { offset, bin } = &mut self.place {
-            // Further out than twice the text, nothing reaches it anyway.
-            *bin = (*offset / stretch).clamp(-2 * BINS as i64, 3 * BINS as i64) as i32;
-        }
-        // Two places whose bins are n apart can be n + 1 bins apart.
-        self.below = bins(self.form.max.saturating_sub(stretch)) as i32;
-        self.above = bins(self.form.min.saturating_add(stretch).saturating_neg()) as i32;
         // Half a bin less than the form spans, since an island stands in
         // some bin: less leaves stubs unused, more leads to orders
         // that need more stubs than they seem to (measured on xfs).
-        let window = self.form.max.saturating_sub(self.form.min);
-        self.window = bins(window.saturating_sub(stretch / 2)).max(1) as u8;
+        let span = self
+            .form
+            .max
+            .saturating_sub(self.form.min)
+            .saturating_sub(stretch / 2);
+        let home = match self.target {
+            // Further out than twice the text, nothing reaches it anyway.
+            Target::Fixed(offset) => {
+                Some((offset / stretch).clamp(-2 * BINS as i64, 3 * BINS as i64) as i16)
+            }
+            Target::Section { .. } => Some(0),
+            Target::External(_) => None,
+        };
+        State {
+            mask: 0,
+            home,
+            // Two places whose bins are n apart can be n + 1 bins apart.
+            below: bins(self.form.max.saturating_sub(stretch)) as i16,
+            above: bins(self.form.min.saturating_add(stretch).saturating_neg()) as i16,
+            window: if self.form.stub {
+                bins(span).max(1) as u8
+            } else {
+                0
+            },
+        }
+    }
+}
+
+impl State {
+    /// Stubs it needs wherever its callers are, if it has any.
+    fn least(&self) -> i32 {
+        i32::from(self.home.is_none())
     }
 
-    /// Stubs it takes for calls from all bins of `mask` if the target is at `place`.
-    fn stubs(&self, mut mask: BinSet, place: Place) -> i32 {
-        let home = match place {
-            Place::Bin(bin) => Some(i32::from(bin)),
-            Place::Fixed { bin, .. } => Some(bin),
-            Place::Unknown => None,
-        };
+    /// Stubs it takes for calls from all bins of `mask` if the target is at `home`.
+    fn stubs(&self, mut mask: BinSet, home: Option<i16>) -> i32 {
         if let Some(home) = home {
             mask &= !span(home - self.below, home + self.above);
         }
-        if !self.form.stub {
+        if self.window == 0 {
             return HOPELESS * mask.count_ones() as i32;
         }
         let mut stubs = 0;
         while mask != 0 {
-            let first = mask.trailing_zeros() as i32;
-            mask &= !span(first, first + i32::from(self.window) - 1);
+            let first = mask.trailing_zeros() as i16;
+            mask &= !span(first, first + i16::from(self.window) - 1);
             stubs += 1;
         }
         stubs
@@ -307,8 +313,8 @@ impl State {
 }
 
 /// The bins from `first` to `last`, both included, as far as they exist.
-fn span(first: i32, last: i32) -> BinSet {
-    let end = BINS as i32 - 1;
+fn span(first: i16, last: i16) -> BinSet {
+    let end = BINS as i16 - 1;
     if first > end || last < 0 || first > last {
         return 0;
     }

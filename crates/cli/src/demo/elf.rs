@@ -189,6 +189,16 @@ impl Object {
         self.section(place.section)?.relocations.get(n)
     }
 
+    /// Turns bits of a word over.
+    #[cfg(test)]
+    pub(super) fn flip(&mut self, place: Place, bits: u32) {
+        let section = &mut self.sections[self.by_index[&place.section]];
+        let start = usize::try_from(place.offset).expect("an offset in the section");
+        for (byte, flipped) in section.bytes[start..].iter_mut().zip(bits.to_be_bytes()) {
+            *byte ^= flipped;
+        }
+    }
+
     /// Allocated sections that hold instructions and are not empty.
     pub(super) fn code(&self) -> impl Iterator<Item = &Section> {
         self.sections.iter().filter(|s| s.is_code && s.size > 0)

@@ -1,6 +1,6 @@
 //! The example's objects, unpacked, and the ways to link them.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, process};
@@ -97,8 +97,8 @@ impl Example {
     /// When a file cannot be written; the message names it.
     pub(super) fn unpack(keep: Option<&Path>) -> Result<Self, String> {
         let folder = match keep {
-            Some(folder) => folder.to_owned(),
-            None => env::temp_dir().join(format!("klink-demo-{}", process::id())),
+            Some(folder) => create_folder(folder)?,
+            None => fresh_folder()?,
         };
         let mut example = Self {
             inputs: Vec::new(),
@@ -106,7 +106,6 @@ impl Example {
             folder,
             is_kept: keep.is_some(),
         };
-        create_folder(&example.folder)?;
         write(&example.folder.join("module.lds"), SCRIPT.as_bytes())?;
         write(&example.folder.join("merged.lds"), MERGED.as_bytes())?;
         for (name, data) in members()? {
@@ -192,8 +191,23 @@ fn members() -> Result<Vec<(String, Vec<u8>)>, String> {
         .collect()
 }
 
-fn create_folder(folder: &Path) -> Result<(), String> {
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+fn create_folder(folder: &Path) -> Result<PathBuf, String> {
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(folder.to_owned())
+}
+
+/// Makes a folder for temporary files that nobody else has.
+fn fresh_folder() -> Result<PathBuf, String> {
+    let mut number = 0;
+    loop {
+        let name = format!("klink-demo-{}-{number}", process::id());
+        let folder = env::temp_dir().join(name);
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(format!("{}: {error}", folder.display())),
+        }
+    }
 }
 
 fn write(path: &Path, data: &[u8]) -> Result<(), String> {

@@ -9,6 +9,7 @@ use object::elf::{
 };
 
 use super::elf::{Object, Place, Relocation, Section, SectionIndex, Symbol, Target};
+use super::links::{Example, Kind, Linker};
 use super::proof::{Proof, prove};
 
 const CALL_0: u32 = 0xe840_0000; // b,l .+8,%rp
@@ -345,7 +346,7 @@ fn a_pointer_to_code_that_is_gone_or_turned_elsewhere_is_missed() {
 
 #[test]
 fn the_example_is_as_large_as_it_has_to_be() {
-    let example = super::links::Example::unpack(None).unwrap();
+    let example = Example::unpack(None).unwrap();
     let code: u64 = (example.inputs.iter().flat_map(Object::code))
         .map(|s| s.size)
         .sum();
@@ -359,4 +360,39 @@ fn the_example_is_as_large_as_it_has_to_be() {
 fn thousands_are_set_apart() {
     let texts = [0, 999, 1_000, 1_234_567].map(super::table::thousands);
     assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
+}
+
+/// The module link of the example is right, and each way of breaking its bytes is seen.
+#[test]
+fn the_module_link_is_right_and_a_flipped_bit_is_seen() {
+    let example = Example::unpack(None).unwrap();
+    let mut output = example.link(&Linker::Klink, Kind::Module).unwrap();
+    let proof = prove(&example.inputs, &output);
+    assert_eq!(proof.wrong, [""; 0]);
+    assert!(proof.holds());
+    assert!(proof.by_stub > 0 && proof.left == 0);
+
+    // The first, the middle and the last instruction of a stub in the middle of all of them.
+    let stub = *proof.stubs.iter().nth(proof.stubs.len() / 2).unwrap();
+    // And a call: this word is in the output as often as a function calls the next stub.
+    let text = output.code().max_by_key(|s| s.size).unwrap();
+    let is_call = |offset: &i64| {
+        text.word(*offset)
+            .is_some_and(|w| w >> 21 == 0xe840_0000 >> 21)
+    };
+    let call = (0..text.size.cast_signed())
+        .step_by(4)
+        .find(is_call)
+        .unwrap();
+    let call = Place {
+        section: text.index,
+        offset: call,
+    };
+    let places = [stub.place, stub.place.plus(4), stub.place.plus(8), call];
+    for place in places {
+        output.flip(place, 0x0000_0010);
+        let proof = prove(&example.inputs, &output);
+        assert!(!proof.holds(), "bit flipped at {}", output.describe(place));
+        output.flip(place, 0x0000_0010);
+    }
 }

@@ -5,6 +5,7 @@
 //! missing and what to do, and the process then exits with status 1.
 #![forbid(unsafe_code)]
 
+mod boot;
 mod compare;
 mod corpus;
 mod dist;
@@ -30,6 +31,8 @@ struct Cli {
 /// [`main`].
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Load modules in QEMU as GNU ld and as klink linked them, and compare.
+    Boot(boot::Args),
     /// Compare two ELF files by meaning, or check one.
     Compare(compare::Args),
     /// Link a whole kernel build again with GNU ld and klink, and compare.
@@ -46,6 +49,7 @@ enum Chore {
 
 fn main() -> std::process::ExitCode {
     let done = match Cli::parse().chore {
+        Chore::Boot(args) => boot::run(&args),
         Chore::Compare(args) => compare::run(&args),
         Chore::Corpus(args) => corpus::run(&args),
         Chore::Dist(args) => dist::run(&args),

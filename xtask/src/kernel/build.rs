@@ -12,11 +12,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::arch::BUILD_PACKAGES;
-use super::{Args, Recipe, run_command, unpack};
+use super::{Args, Recipe, kernels, run_command, unpack_whole};
 use crate::{Failure, tools};
 
 /// Where Debian's package puts the source.
 const DEBIAN_SOURCE: &str = "/usr/src/linux-source-6.1.tar.xz";
+
+/// The file in the tree that make's output goes to; it is there from a build's
+/// beginning, so it also marks a folder as one of ours.
+pub(super) const LOG: &str = "build.log";
 
 /// How many lines of a failed build's log are shown.
 const TAIL: usize = 25;
@@ -57,9 +61,11 @@ pub(super) fn build(recipe: &Recipe, args: &Args, out: &Path) -> Result<(), Fail
         )));
     }
 
-    let source = source_folder(args, out)?;
+    let source = source_folder(args)?;
     std::fs::create_dir_all(out).map_err(|error| Failure::io("create", out, &error))?;
     let make = |goals: &[&str]| -> Command { make_command(recipe, args, &source, out, goals) };
+    let log = out.join(LOG);
+    File::create(&log).map_err(|error| Failure::io("create", &log, &error))?;
     configure(recipe, out, &make)?;
 
     let jobs = args.jobs.map_or_else(
@@ -67,7 +73,6 @@ pub(super) fn build(recipe: &Recipe, args: &Args, out: &Path) -> Result<(), Fail
         |jobs| jobs.max(1),
     );
     let jobs = format!("-j{jobs}");
-    let log = out.join("build.log");
     eprintln!(
         "xtask: building {} (make {jobs}; its output goes to {})",
         recipe.name,
@@ -121,8 +126,9 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// The kernel source as a folder, unpacked beside `out` if it is a tar file.
-fn source_folder(args: &Args, out: &Path) -> Result<PathBuf, Failure> {
+/// The kernel source as a folder; a tar file is unpacked beside the default
+/// trees, under its own name, once.
+fn source_folder(args: &Args) -> Result<PathBuf, Failure> {
     let source = args
         .source
         .clone()
@@ -130,20 +136,13 @@ fn source_folder(args: &Args, out: &Path) -> Result<PathBuf, Failure> {
     if source.is_dir() {
         return Ok(source);
     }
-    let folder = out.with_file_name("linux-source-6.1");
-    // Unpacked under another name first: a folder of the right name is whole.
-    let partial = out.with_file_name("linux-source-6.1.partial");
-    if folder.join("Makefile").is_file() {
-        return Ok(folder);
+    let name = source.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.split(".tar").next().unwrap_or(&name);
+    let folder = kernels().join(name);
+    if !folder.join("Makefile").is_file() {
+        eprintln!("xtask: unpacking {}", source.display());
+        unpack_whole(&source, &folder)?;
     }
-    eprintln!("xtask: unpacking {}", source.display());
-    if partial.exists() {
-        std::fs::remove_dir_all(&partial)
-            .map_err(|error| Failure::io("remove", &partial, &error))?;
-    }
-    std::fs::create_dir_all(&partial).map_err(|error| Failure::io("create", &partial, &error))?;
-    unpack(&source, &partial)?;
-    std::fs::rename(&partial, &folder).map_err(|error| Failure::io("create", &folder, &error))?;
     Ok(folder)
 }
 

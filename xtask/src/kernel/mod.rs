@@ -95,8 +95,13 @@ pub(crate) fn workspace() -> PathBuf {
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
 
+/// Where trees and the kernel source go.
+fn kernels() -> PathBuf {
+    workspace().join("target/kernels")
+}
+
 fn default_out(recipe: &Recipe) -> PathBuf {
-    workspace().join("target/kernels").join(recipe.name)
+    kernels().join(recipe.name)
 }
 
 fn make(args: &Args) -> Result<PathBuf, Failure> {
@@ -121,7 +126,13 @@ fn make(args: &Args) -> Result<PathBuf, Failure> {
     }
     match archive {
         Some(archive) => unpack_corpus(&archive, &out)?,
-        None => build::build(recipe, args, &out)?,
+        None => {
+            // An interrupted build goes on; a tree made otherwise is replaced.
+            if !out.join(build::LOG).is_file() || out.join(STAMP).is_file() {
+                clear(&out)?;
+            }
+            build::build(recipe, args, &out)?;
+        }
     }
     let path = out.join(STAMP);
     std::fs::write(&path, stamp).map_err(|error| Failure::io("write", &path, &error))?;
@@ -148,7 +159,7 @@ fn unpack_corpus(archive: &Path, out: &Path) -> Result<(), Failure> {
     tools::ensure(&["zstd"])?;
     clear(out)?;
     eprintln!("xtask: unpacking {}", archive.display());
-    unpack(archive, out)
+    unpack_whole(archive, out)
 }
 
 /// Removes `out` if it is a tree of ours, and makes it anew, empty.
@@ -169,6 +180,21 @@ fn clear(out: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(out).map_err(|error| Failure::io("create", out, &error))
 }
 
+/// [Unpacks](unpack) under another name first, so that a folder called `out` is
+/// whole. `out` may be there, empty.
+fn unpack_whole(archive: &Path, out: &Path) -> Result<(), Failure> {
+    let mut partial = out.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    if partial.exists() {
+        std::fs::remove_dir_all(&partial)
+            .map_err(|error| Failure::io("remove", &partial, &error))?;
+    }
+    std::fs::create_dir_all(&partial).map_err(|error| Failure::io("create", &partial, &error))?;
+    unpack(archive, &partial)?;
+    std::fs::rename(&partial, out).map_err(|error| Failure::io("create", out, &error))
+}
+
 /// Unpacks a tar file (compressed in a way that tar recognises) into `out`,
 /// without the one folder that everything in it is under.
 fn unpack(archive: &Path, out: &Path) -> Result<(), Failure> {
@@ -187,5 +213,23 @@ pub(crate) fn run_command(command: &mut Command) -> Result<(), Failure> {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::new(format!("{command:?} failed: {status}"))),
         Err(error) => Err(Failure::new(format!("cannot run {command:?}: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_finished_tree_or_an_empty_folder_is_cleared() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let out = folder.path();
+        clear(out).expect("an empty folder may be used");
+        std::fs::write(out.join("letter.txt"), "dear").expect("writable");
+        assert!(clear(out).is_err());
+        assert!(out.join("letter.txt").is_file());
+        std::fs::write(out.join(STAMP), "").expect("writable");
+        clear(out).expect("a stamped tree may be replaced");
+        assert!(!out.join("letter.txt").exists());
     }
 }

@@ -68,7 +68,8 @@ How to read it:
   alignment and space for stubs in them, but no rounding to pages and no copy of the symbol table.
   A branch is direct if it reaches its target in the same one of core and init; else it goes to a
   stub of the kernel's loader in front of its section, if the architecture has such; else it
-  leaves, and how far that is only the kernel knows. It is too far if nothing is in reach.
+  leaves, and how far that is only the kernel knows. It is too far if nothing is in reach. Where
+  a branch has two ways, its headroom is that of the safer one.
 
 JSON, a line for each file:
   file, file_bytes, compression (none, xz, gzip, zstd), object_bytes, architecture, machine, bits,

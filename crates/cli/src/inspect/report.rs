@@ -237,7 +237,8 @@ pub(crate) struct OutOfReach {
     pub(crate) bits: u32,
 }
 
-/// The branch that is closest to breaking.
+/// The branch that is closest to breaking: the one whose safer way, to its target or to a stub, has
+/// the least left.
 #[derive(Debug, Serialize)]
 pub(crate) struct Furthest {
     /// Section of the branch.
@@ -246,9 +247,10 @@ pub(crate) struct Furthest {
     pub(crate) offset: u64,
     /// The symbol that it goes to, or the section if that has no name.
     pub(crate) target: String,
-    /// Whether it goes there by a stub in front of its section; the distance is to the stub then.
+    /// Whether the safer of its ways there is a stub in front of its section; the distance is to
+    /// the stub then.
     pub(crate) by_stub: bool,
-    /// Bytes from the branch to where it goes; negative: back.
+    /// Bytes from the branch to its target or stub; negative: back.
     pub(crate) distance: i64,
     /// What is left.
     pub(crate) headroom: Headroom,

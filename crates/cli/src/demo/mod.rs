@@ -10,6 +10,7 @@ mod elf;
 mod follow;
 mod kernel;
 mod links;
+mod picture;
 mod placement;
 mod proof;
 mod table;
@@ -34,6 +35,9 @@ pub(crate) struct Options {
     /// Keep the objects and the linked modules in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Draw where the branches of the merged code go, as SVG
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Link with this program instead, which takes GNU ld's options (leaves out the module link)
     #[arg(long, value_name = "PROGRAM")]
     ld: Option<PathBuf>,
@@ -87,6 +91,10 @@ fn demo(options: &Options) -> Result<bool, String> {
         });
     }
     table::print(&outcomes);
+    if let Some(path) = &options.svg {
+        let error = |error| format!("{}: {error}", path.display());
+        std::fs::write(path, picture::draw(&outcomes)).map_err(error)?;
+    }
     Ok(report(&outcomes))
 }
 

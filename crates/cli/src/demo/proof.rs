@@ -29,6 +29,8 @@ pub(super) struct Proof {
     pub(super) stubs: BTreeSet<Stub>,
     /// The longest displacement that a branch carries or will carry, in bytes.
     pub(super) furthest: i64,
+    /// How far each branch reaches or will have to, from its address + 8, in bytes.
+    pub(super) displacements: Vec<(Place, i64)>,
     /// Pointers to code, in tables and in code, and those of them that are right.
     pub(super) pointers: usize,
     pub(super) right_pointers: usize,
@@ -251,9 +253,12 @@ impl Link<'_> {
             )),
             Ok((_, way, displacement)) => {
                 let displacement = displacement.or_else(|| carried.get(&place).copied());
-                proof.furthest = proof.furthest.max(displacement.unwrap_or(0).abs());
+                // Every branch in code that is left to the kernel has one.
+                let displacement = displacement.unwrap_or(0);
+                proof.displacements.push((place, displacement));
+                proof.furthest = proof.furthest.max(displacement.abs());
                 let reach = branch_reach(relocation.kind);
-                if !reach.is_some_and(|r| r.covers(displacement.unwrap_or(0))) {
+                if !reach.is_some_and(|r| r.covers(displacement)) {
                     proof.out_of_reach.push(self.output.describe(place));
                 }
                 match way {

@@ -239,8 +239,8 @@ fn a_stub_inside_a_function_is_no_stub() {
     assert_wrong(&merged.prove(), ".text.1 is not found");
 }
 
-/// Branches that stay with their relocations: to `_printk` from `offset` of a large section.
-fn left_to_the_kernel(offset: u64) -> Proof {
+/// A branch that stays with its relocation: to `_printk` from `offset` of a large section.
+fn left_to_the_kernel(offset: u64) -> (Object, Proof) {
     let words = vec![CALL_0; usize::try_from(offset / 4).unwrap() + 1];
     let calls = vec![relocation(offset, R_PARISC_PCREL17F, external("_printk"))];
     let object = |name| {
@@ -250,19 +250,36 @@ fn left_to_the_kernel(offset: u64) -> Proof {
             vec![function("large", at(1, 0), 1, true)],
         )
     };
-    prove(&[object("large.o")], &object("out.ko"))
+    let output = object("out.ko");
+    let proof = prove(&[object("large.o")], &output);
+    (output, proof)
 }
 
 #[test]
 fn the_kernel_reaches_its_stubs_in_front_of_a_section() {
     // The branch is 8 bytes before what it counts from, and two stubs of 8 bytes are reserved.
     let last = 0x40000 - 8 - 16;
-    let proof = left_to_the_kernel(last);
+    let (_, proof) = left_to_the_kernel(last);
     assert!(proof.holds());
     assert_eq!((proof.left, proof.furthest), (1, 0x40000));
-    let proof = left_to_the_kernel(last + 4);
+    let (_, proof) = left_to_the_kernel(last + 4);
     assert!(proof.wrong.is_empty() && !proof.holds());
     assert_eq!((proof.right(), proof.out_of_reach.len()), (0, 1));
+}
+
+#[test]
+fn the_picture_shows_branches_out_of_reach_in_red() {
+    for (offset, colour) in [(0x1000, "#2060a0"), (0x50000, "#d02020")] {
+        let (output, proof) = left_to_the_kernel(offset);
+        let kind = Kind::Merged;
+        let svg = super::picture::draw(&[super::Outcome {
+            kind,
+            output,
+            proof,
+        }]);
+        assert_eq!(svg.matches("<path ").count(), 1);
+        assert!(svg.contains(&format!("stroke=\"{colour}\"")), "{svg}");
+    }
 }
 
 /// Two files with a `check` of their own, which differ by nothing, each called at home.

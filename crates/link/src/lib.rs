@@ -1,2 +1,124 @@
 //! The static linker: inputs, symbols, layout, output.
-#![forbid(unsafe_code)]
+//!
+//! [`link`] is the whole linker as a list of phases; each is a module named after what it does, and
+//! borrows what came before without changing it.
+#![deny(unsafe_code)] // allowed in `input::file` alone, which maps files
+
+pub mod args;
+mod assign;
+mod error;
+pub mod id;
+pub mod input;
+mod layout;
+mod made;
+mod module;
+mod options;
+mod orphans;
+pub mod output;
+mod relocate;
+mod report;
+pub mod resolve;
+mod rules;
+mod script;
+mod symtab;
+mod target;
+mod write;
+
+use std::path::Path;
+
+pub use error::{LinkError, OutOfRange, Result};
+pub use options::{
+    BuildId, DiscardLocals, Input, InputName, ModuleOptions, Options, OrphanHandling, Strip, Unique,
+};
+pub use report::{Report, SectionReport};
+
+use input::Storage;
+use layout::Layout;
+use report::Clock;
+
+/// Links what `options` names and writes the output file.
+///
+/// # Errors
+/// [`LinkError`]; no output file is then left or changed.
+pub fn link(options: &Options) -> Result<Report> {
+    let (report, bytes) = link_in_memory(options)?;
+    let path = options.output.as_deref().unwrap_or(Path::new("a.out"));
+    let mut clock = Clock::resume(report);
+    write::put_file(path, &bytes)?;
+    Ok(clock.finish("put file"))
+}
+
+/// Links what `options` names, and gives the output's bytes instead of writing them.
+///
+/// # Errors
+/// As [`link`].
+pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
+    script::refuse_final_links(options)?;
+    set_threads(options.threads);
+    let storage = Storage::default();
+    let mut clock = Clock::start();
+
+    // The script comes first: it may name the output's format, which binary inputs need.
+    let sources = script::load(options)?;
+    let wanted = target::from_options(options, sources.output_format())?;
+    clock.lap("read scripts");
+
+    // Inputs, with symbols resolved and link-once groups decided. Beyond this point no object and,
+    // but for what the script defines, no symbol joins the link.
+    let mut resolved = input::load_inputs(
+        options,
+        sources.externs(),
+        &storage,
+        wanted.map(target::ident),
+    )?;
+    let arch = target::choose(wanted, &resolved)?;
+    let build_id = made::add_build_id(options, &mut resolved, &storage);
+    made::add_stack_note(options, &mut resolved, arch);
+    clock.lap("read inputs");
+
+    // Every section gets its output section: by the script's patterns, or as an orphan.
+    let program = script::compile(&sources, &storage)?;
+    let assigned = assign::assign(&resolved, &program.rules, options, arch)?;
+    clock.lap("assign sections");
+
+    // Offsets in output sections; for a module, the order of functions, islands, and which
+    // relocations are resolved for good. Beyond this point no section moves.
+    let layout = Layout::new(&resolved, assigned, &program, options, arch)?;
+    relocate::check_discarded(&resolved, &layout)?;
+    clock.lap("lay out");
+
+    // Which symbols the output has. Beyond this point all sizes are known.
+    let symbols = symtab::build(&resolved, &layout, arch, options);
+    clock.lap("list symbols");
+
+    // Everything is copied, relocated and encoded in place.
+    let statement_bytes = program.statement_bytes(&resolved, &layout)?;
+    let output = write::Output {
+        resolved: &resolved,
+        layout: &layout,
+        symbols: &symbols,
+        arch,
+        flags: target::flags(&resolved),
+        os_abi: arch.osabi,
+        statement_bytes: &statement_bytes,
+        build_id,
+    };
+    let (mut bytes, note) = output.make()?;
+    clock.lap("write");
+    made::fill_build_id(options, &mut bytes, note);
+    clock.lap("hash");
+    Ok((
+        report::summarize(clock, &resolved, &layout, &symbols, bytes.len()),
+        bytes,
+    ))
+}
+
+/// Sets the size of the thread pool, the first time it is called in a process.
+fn set_threads(threads: usize) {
+    if threads > 0 {
+        // A pool that exists already stays as it is: results do not depend on it.
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global();
+    }
+}

@@ -1,0 +1,403 @@
+//! Script assignment: every input section gets its output section, by the first pattern of the
+//! script that matches it, or as an orphan.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use crate::error::{LinkError, Result};
+use crate::id::{IdVec, SectionId, StatementId};
+use crate::input::{InputSection, SectionKind};
+use crate::module;
+use crate::options::{Options, OrphanHandling, Strip, Unique};
+use crate::orphans::OrphanPlacer;
+use crate::output::{OutputSection, Outputs, Placements, Traits};
+use crate::resolve::Resolved;
+use crate::rules::{Constraint, InputRule, OutputRule, Part, Rules, SectionRule, Sort};
+use klink_script::Pattern;
+
+/// What assignment gives: the output sections with their inputs, and where each input went.
+pub(crate) struct Assigned<'a> {
+    pub outputs: Outputs<'a>,
+    pub placements: Placements,
+    /// Whether an input section is in no output section.
+    pub has_discards: bool,
+    /// Warnings for the user.
+    pub warnings: Vec<String>,
+}
+
+/// Which part of which rule a section matched.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Match {
+    rule: u32,
+    part: u32,
+    pattern: u32,
+}
+
+/// Assigns every section of every object.
+///
+/// # Errors
+/// [`LinkError::BadSection`] for orphans under `--orphan-handling=error`.
+pub(crate) fn assign<'a>(
+    resolved: &Resolved<'a>,
+    rules: &Rules<'a>,
+    options: &Options,
+    arch: &'static klink_arch::Arch,
+) -> Result<Assigned<'a>> {
+    let apart = Apart::new(options, arch);
+    let candidates: Vec<SectionId> = resolved
+        .section_ids()
+        .filter(|&id| is_candidate(resolved, options, id))
+        .collect();
+    let matches = match_sections(resolved, rules, &candidates, &apart);
+    let mut assignment = Assignment {
+        resolved,
+        placer: OrphanPlacer::new(true),
+        placements: Placements::new(resolved.section_count()),
+        keep_groups: !options.dissolve_groups,
+    };
+    let script_placed = assignment.place_by_script(rules, &matches);
+    let mut warnings = Vec::new();
+    let mut has_discards = candidates.len()
+        < resolved
+            .section_ids()
+            .filter(|&id| resolved.section(id).kind == SectionKind::Content)
+            .count();
+    for &id in &candidates {
+        if script_placed[id] {
+            has_discards |= assignment.placements.output(id).is_none();
+            continue;
+        }
+        let section = resolved.section(id);
+        let (object, _) = resolved.section_place(id);
+        let name = if options.module.is_some() {
+            module::output_name(section)
+        } else {
+            section.name
+        };
+        match options.orphans {
+            OrphanHandling::Place => {}
+            OrphanHandling::Discard => {
+                has_discards = true;
+                continue;
+            }
+            OrphanHandling::Warn => warnings.push(format!(
+                "orphan section `{}' from `{}' being placed in section `{}'",
+                String::from_utf8_lossy(section.name),
+                resolved.objects[object].name,
+                String::from_utf8_lossy(name)
+            )),
+            OrphanHandling::Error => {
+                return Err(LinkError::BadSection {
+                    file: resolved.objects[object].name.clone(),
+                    section: String::from_utf8_lossy(section.name).into_owned(),
+                    what: "no pattern of the linker script places it (--orphan-handling=error)"
+                        .to_owned(),
+                });
+            }
+        }
+        let output = assignment.placer.place(
+            name,
+            section,
+            apart.is_apart(section, true),
+            resolved.is_made(id),
+        );
+        assignment.add(id, output);
+    }
+    let (sections, order) = assignment.placer.finish();
+    Ok(Assigned {
+        outputs: Outputs { sections, order },
+        placements: assignment.placements,
+        has_discards,
+        warnings,
+    })
+}
+
+fn is_candidate(resolved: &Resolved<'_>, options: &Options, id: SectionId) -> bool {
+    let section = resolved.section(id);
+    let stripped = options.strip != Strip::None && Traits::of(section).contains(Traits::DEBUGGING);
+    // SHF_EXCLUDE counts in relocatable output for debugging sections only (ld/ldlang.c,
+    // lang_gc_sections).
+    let excluded = Traits::of(section).contains(Traits::DEBUGGING | Traits::EXCLUDE);
+    section.kind == SectionKind::Content && !resolved.is_discarded(id) && !stripped && !excluded
+}
+
+/// Which input sections never share an output section.
+struct Apart {
+    all_orphans: bool,
+    patterns: Vec<Pattern>,
+    groups: bool,
+}
+
+impl Apart {
+    fn new(options: &Options, arch: &klink_arch::Arch) -> Self {
+        let mut patterns: Vec<Pattern> = match &options.unique {
+            Unique::Matching(patterns) => patterns
+                .iter()
+                .map(|pattern| Pattern::new(pattern))
+                .collect(),
+            _ => Vec::new(),
+        };
+        // The module link makes one section of them; that is what it is for.
+        if options.module.is_none() {
+            patterns.extend(arch.unique_sections.iter().map(|name| Pattern::new(name)));
+        }
+        Self {
+            all_orphans: matches!(options.unique, Unique::AllOrphans),
+            patterns,
+            groups: !options.dissolve_groups,
+        }
+    }
+
+    fn is_apart(&self, section: &InputSection<'_>, orphan: bool) -> bool {
+        self.groups && section.group.is_some()
+            || orphan && self.all_orphans
+            || self
+                .patterns
+                .iter()
+                .any(|pattern| pattern.matches(section.name))
+    }
+}
+
+/// For each output rule and part, the sections that matched, with the number of the pattern.
+type Buckets = HashMap<(u32, u32), Vec<(SectionId, u32)>, RandomState>;
+
+/// Finds the first live rule for each section. A rule with ONLY_IF_RO or ONLY_IF_RW whose sections
+/// do not agree is dead, and its sections go to later rules.
+fn match_sections(
+    resolved: &Resolved<'_>,
+    rules: &Rules<'_>,
+    candidates: &[SectionId],
+    apart: &Apart,
+) -> Buckets {
+    let mut dead = vec![false; rules.outputs.len()];
+    loop {
+        let mut by_name: HashMap<&[u8], Vec<Match>, RandomState> = HashMap::default();
+        let mut buckets = Buckets::default();
+        for &id in candidates {
+            let section = resolved.section(id);
+            let is_apart = apart.is_apart(section, false);
+            let named = by_name
+                .entry(section.name)
+                .or_insert_with(|| match_name(rules, section.name));
+            let found = named.iter().find(|found| {
+                let rule = &rules.outputs[found.rule as usize];
+                !dead[found.rule as usize]
+                    && (!is_apart || rule.discard)
+                    && matches_file(resolved, rule, **found, id)
+            });
+            if let Some(found) = found {
+                buckets
+                    .entry((found.rule, found.part))
+                    .or_default()
+                    .push((id, found.pattern));
+            }
+        }
+        match first_broken(resolved, rules, &buckets, &dead) {
+            Some(broken) => dead[broken] = true,
+            None => return buckets,
+        }
+    }
+}
+
+/// All patterns that a section name matches, in script order.
+fn match_name(rules: &Rules<'_>, name: &[u8]) -> Vec<Match> {
+    let mut found = Vec::new();
+    for (rule, output) in rules.outputs.iter().enumerate() {
+        for (part, inputs) in output.parts.iter().enumerate() {
+            let Part::Inputs(inputs) = inputs else {
+                continue;
+            };
+            for (pattern, section) in inputs.sections.iter().enumerate() {
+                if section.name.matches(name) {
+                    found.push(Match {
+                        rule: rule as u32,
+                        part: part as u32,
+                        pattern: pattern as u32,
+                    });
+                }
+            }
+        }
+    }
+    found
+}
+
+fn matches_file(
+    resolved: &Resolved<'_>,
+    rule: &OutputRule<'_>,
+    found: Match,
+    id: SectionId,
+) -> bool {
+    let Part::Inputs(inputs) = &rule.parts[found.part as usize] else {
+        return false;
+    };
+    let section: &SectionRule = &inputs.sections[found.pattern as usize];
+    let (object, _) = resolved.section_place(id);
+    let (archive, file) = resolved.objects[object].archive_and_file();
+    let flags = resolved.section(id).flags;
+    inputs.file.matches(archive, file)
+        && !inputs
+            .exclude
+            .iter()
+            .chain(&section.exclude)
+            .any(|exclude| exclude.excludes(archive, file))
+        && flags & inputs.with_flags == inputs.with_flags
+        && flags & inputs.without_flags == 0
+}
+
+/// The first rule whose constraint its sections break.
+fn first_broken(
+    resolved: &Resolved<'_>,
+    rules: &Rules<'_>,
+    buckets: &Buckets,
+    dead: &[bool],
+) -> Option<usize> {
+    rules.outputs.iter().enumerate().position(|(number, rule)| {
+        let Some(constraint) = rule.constraint.filter(|_| !dead[number]) else {
+            return false;
+        };
+        let mut sections = (0..rule.parts.len())
+            .filter_map(|part| buckets.get(&(number as u32, part as u32)))
+            .flatten();
+        let all_read_only =
+            sections.all(|&(id, _)| Traits::of(resolved.section(id)).contains(Traits::READ_ONLY));
+        all_read_only != (constraint == Constraint::OnlyIfReadOnly)
+    })
+}
+
+struct Assignment<'a, 'r> {
+    resolved: &'r Resolved<'a>,
+    placer: OrphanPlacer<'a>,
+    placements: Placements,
+    keep_groups: bool,
+}
+
+impl<'a> Assignment<'a, '_> {
+    /// Puts matched sections where the script says. Gives for each section whether it was matched.
+    fn place_by_script(&mut self, rules: &Rules<'a>, buckets: &Buckets) -> IdVec<SectionId, bool> {
+        let mut placed = IdVec::filled(false, self.resolved.section_count());
+        let statements: Vec<Option<StatementId>> = rules
+            .outputs
+            .iter()
+            .map(|rule| {
+                (!rule.discard).then(|| {
+                    self.placer
+                        .add_script_statement(rule.name, rule.constraint.is_some())
+                })
+            })
+            .collect();
+        for (number, rule) in rules.outputs.iter().enumerate() {
+            for (part_number, part) in rule.parts.iter().enumerate() {
+                match (part, statements[number]) {
+                    (Part::Inputs(inputs), statement) => {
+                        let Some(bucket) = buckets.get(&(number as u32, part_number as u32)) else {
+                            continue;
+                        };
+                        for id in sorted(self.resolved, inputs, bucket) {
+                            placed[id] = true;
+                            if let Some(statement) = statement {
+                                self.place_in_statement(rule, statement, id);
+                            }
+                        }
+                    }
+                    (Part::Statement { number, emits_data }, Some(statement)) => {
+                        let output = self.placer.output_of(statement);
+                        self.raise_align(rule, output);
+                        self.placer.sections[output].add_statement(*number, *emits_data);
+                    }
+                    (Part::Statement { .. }, None) => {}
+                }
+            }
+        }
+        placed
+    }
+
+    fn place_in_statement(&mut self, rule: &OutputRule<'a>, statement: StatementId, id: SectionId) {
+        let output = self.placer.output_of(statement);
+        self.add(id, output);
+        self.raise_align(rule, output);
+    }
+
+    fn raise_align(&mut self, rule: &OutputRule<'a>, output: crate::id::OutputId) {
+        let section: &mut OutputSection<'a> = &mut self.placer.sections[output];
+        section.align = section.align.max(rule.align.unwrap_or(1));
+    }
+
+    fn add(&mut self, id: SectionId, output: crate::id::OutputId) {
+        let section = self.resolved.section(id);
+        let (object, _) = self.resolved.section_place(id);
+        let link_order = section.flags & object::elf::SHF_LINK_ORDER.0 != 0;
+        let linked_to = (link_order
+            && section.link != 0
+            && (section.link as usize) < self.resolved.objects[object].sections.len())
+        .then(|| self.resolved.section_id(object, section.link));
+        let group = section
+            .group
+            .filter(|_| self.keep_groups)
+            .map(|group| (object, group));
+        self.placer.sections[output].add(id, section, linked_to, group);
+        self.placements.place(id, output);
+    }
+}
+
+/// The sections of one `*(…)`, in order: as they came, or sorted as the pattern asks. GNU ld inserts
+/// each section into a tree, so a section that matched an unsorted pattern stays behind those that
+/// came before it (ld/ldlang.c, `wild_sort`).
+fn sorted(
+    resolved: &Resolved<'_>,
+    inputs: &InputRule,
+    bucket: &[(SectionId, u32)],
+) -> Vec<SectionId> {
+    let mut ids: Vec<(SectionId, u32)> = bucket.to_vec();
+    if inputs.sort_files {
+        ids.sort_by_key(|&(id, _)| &resolved.objects[resolved.section_place(id).0].name);
+    }
+    let sorts = inputs
+        .sections
+        .iter()
+        .any(|section| !section.sort.is_empty());
+    if sorts && !inputs.sort_files {
+        ids.sort_by(|&(a, a_pattern), &(b, b_pattern)| {
+            let sort = inputs.sections[a_pattern as usize].sort;
+            if a_pattern != b_pattern {
+                return a_pattern.cmp(&b_pattern);
+            }
+            compare(resolved, sort, a, b)
+        });
+    }
+    ids.into_iter().map(|(id, _)| id).collect()
+}
+
+fn compare(
+    resolved: &Resolved<'_>,
+    sort: &[Sort],
+    a: SectionId,
+    b: SectionId,
+) -> std::cmp::Ordering {
+    let (a, b) = (resolved.section(a), resolved.section(b));
+    let by = |sort: &Sort| match sort {
+        Sort::Name => a.name.cmp(b.name),
+        Sort::Alignment => b.align.cmp(&a.align),
+        Sort::InitPriority => match (init_priority(a.name), init_priority(b.name)) {
+            (Some(x), Some(y)) => x.cmp(&y).then(a.name.cmp(b.name)),
+            _ => a.name.cmp(b.name),
+        },
+    };
+    sort.iter()
+        .map(by)
+        .find(|order| order.is_ne())
+        .unwrap_or(std::cmp::Ordering::Equal)
+}
+
+/// The priority in `.init_array.N` or `.ctors.N`; in the latter it counts backwards from 65535
+/// (ld/ldlang.c, `get_init_priority`).
+fn init_priority(name: &[u8]) -> Option<u32> {
+    let name = std::str::from_utf8(name).ok()?;
+    let (head, digits) = name.rsplit_once('.')?;
+    let number: u32 = digits.parse().ok()?;
+    let backwards = head.ends_with(".ctors") || head.ends_with(".dtors");
+    if backwards {
+        65535u32.checked_sub(number)
+    } else {
+        Some(number)
+    }
+}

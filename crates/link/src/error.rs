@@ -1,0 +1,155 @@
+//! Everything that can go wrong in a link, with the facts a user needs to mend it.
+
+use std::path::PathBuf;
+
+/// Why a link failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// An option of the command line that this linker does not know or cannot follow.
+    #[error("{0}")]
+    Usage(#[from] crate::args::UsageError),
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `open`, `read`, `write` …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is neither an object nor an archive nor, without `-r`, anything else this linker reads.
+    #[error("{file}: file format not recognized (not an ELF object, not an archive)")]
+    UnknownFormat {
+        /// The file.
+        file: String,
+    },
+    /// A library named with `-l` is in none of the `-L` folders.
+    #[error("cannot find -l{name}: looked in {} folder(s) given with -L", searched)]
+    LibraryNotFound {
+        /// The library's name.
+        name: String,
+        /// How many folders were looked at.
+        searched: usize,
+    },
+    /// An input file is damaged.
+    #[error("{file}: {what}")]
+    Malformed {
+        /// The file, with the member in parentheses for archives.
+        file: String,
+        /// What is wrong, with section names and offsets.
+        what: String,
+    },
+    /// An object is of another architecture than the output.
+    #[error("{file}: architecture {found} is incompatible with the output's, {expected}")]
+    WrongArchitecture {
+        /// The object.
+        file: String,
+        /// The object's architecture.
+        found: String,
+        /// The output's.
+        expected: String,
+    },
+    /// A section of an input cannot be part of a link.
+    #[error("{file}: section {section}: {what}")]
+    BadSection {
+        /// The object.
+        file: String,
+        /// The section's name.
+        section: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Two objects define the same global symbol.
+    #[error("{file}: multiple definition of `{symbol}'; {first}: first defined here")]
+    MultipleDefinition {
+        /// The symbol.
+        symbol: String,
+        /// Where it is defined again.
+        file: String,
+        /// Where it was defined first.
+        first: String,
+    },
+    /// A relocation's value does not fit its field.
+    #[error("{}", OutOfRangeMessage(.0))]
+    OutOfRange(Box<OutOfRange>),
+    /// A relocation cannot be followed at all.
+    #[error("{file}: {section}+{offset:#x}: {what}")]
+    BadRelocation {
+        /// The object.
+        file: String,
+        /// The section that is relocated.
+        section: String,
+        /// Offset in that section, in bytes.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A linker script has an error, or a construct that is not executed yet; the text is rendered
+    /// with the place in the script.
+    #[error("{0}")]
+    Script(String),
+    /// No input file was given.
+    #[error("no input files")]
+    NoInput,
+    /// A link other than `-r` was asked for.
+    #[error("{what} is not supported yet: this version of klink makes relocatable output; add -r")]
+    NotYet {
+        /// What was asked for.
+        what: String,
+    },
+    /// Several errors, each worth its line.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<LinkError>),
+}
+
+/// The facts of a relocation whose value does not fit.
+#[derive(Debug)]
+pub struct OutOfRange {
+    /// The output file.
+    pub file: String,
+    /// The symbol that the relocation names.
+    pub symbol: String,
+    /// The value that did not fit, as the kernel prints it.
+    pub value: i64,
+    /// Width of the field in bits.
+    pub bits: u32,
+    /// The section that is relocated.
+    pub section: String,
+    /// Offset in that section of the output, in bytes.
+    pub offset: u64,
+    /// Distance to the nearest island in bytes, where there is one.
+    pub nearest_island: Option<u64>,
+    /// What the user can do.
+    pub remedy: &'static str,
+}
+
+/// The words that kernel people grep for, and what to do.
+struct OutOfRangeMessage<'a>(&'a OutOfRange);
+
+impl std::fmt::Display for OutOfRangeMessage<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let OutOfRange {
+            file,
+            symbol,
+            value,
+            bits,
+            section,
+            offset,
+            nearest_island,
+            remedy,
+        } = self.0;
+        write!(
+            f,
+            "{file}: relocation of symbol {symbol} is out of range ({value:#x} in {bits} bits) \
+             at {section}+{offset:#x}"
+        )?;
+        if let Some(distance) = nearest_island {
+            write!(f, "; nearest island {distance} bytes away")?;
+        }
+        write!(f, "; {remedy}")
+    }
+}
+
+/// What a fallible step of the link returns.
+pub type Result<T, E = LinkError> = std::result::Result<T, E>;

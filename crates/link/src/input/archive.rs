@@ -1,0 +1,107 @@
+//! Archives, thin ones too: members in order, and the index of what they define.
+
+use std::path::{Path, PathBuf};
+
+use hashbrown::HashMap;
+use object::read::archive::ArchiveFile;
+
+use super::file::{FileData, Files};
+use crate::error::{LinkError, Result};
+
+/// A member of an archive.
+pub(crate) struct Member<'a> {
+    /// What errors call it: `archive(member)`.
+    pub name: String,
+    /// The member's own file name.
+    pub base_name: Vec<u8>,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    Inside(&'a [u8]),
+    /// A thin archive's member is a file of its own, relative to the archive's folder.
+    Outside(PathBuf),
+}
+
+/// A parsed archive.
+pub(crate) struct Archive<'a> {
+    /// Its members, in file order.
+    pub members: Vec<Member<'a>>,
+    /// The index: name and number of the member that defines it, in the archive's order.
+    pub index: Vec<(&'a [u8], usize)>,
+}
+
+/// Whether `bytes` begin like an archive, `!<arch>` or `!<thin>` (System V `ar.h`, GNU extension).
+pub(crate) fn is_archive(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"!<arch>\n") || bytes.starts_with(b"!<thin>\n")
+}
+
+impl<'a> Archive<'a> {
+    /// Reads the headers of all members.
+    pub(crate) fn parse(file: &'a FileData) -> Result<Self> {
+        let data = file.bytes();
+        let path = file.path().display().to_string();
+        let bad = |what: object::Error| LinkError::Malformed {
+            file: path.clone(),
+            what: format!("damaged archive: {what}"),
+        };
+        let archive = ArchiveFile::parse(data).map_err(bad)?;
+        let folder = file.path().parent().unwrap_or(Path::new(""));
+        let mut members = Vec::new();
+        let mut by_offset = HashMap::new();
+        for member in archive.members() {
+            let member = member.map_err(bad)?;
+            let name = member.name();
+            let place = if archive.is_thin() {
+                Place::Outside(folder.join(path_from_bytes(name)))
+            } else {
+                Place::Inside(member.data(data).map_err(bad)?)
+            };
+            if let Some(header) = member.header() {
+                // The index names members by the offset of their headers, which borrow from `data`.
+                let offset = std::ptr::from_ref(header).addr() - data.as_ptr().addr();
+                by_offset.insert(offset as u64, members.len());
+            }
+            members.push(Member {
+                name: format!("{path}({})", String::from_utf8_lossy(name)),
+                base_name: base_name(name).to_vec(),
+                place,
+            });
+        }
+        let mut index = Vec::new();
+        for symbol in archive.symbols().map_err(bad)?.into_iter().flatten() {
+            let symbol = symbol.map_err(bad)?;
+            let Some(&member) = by_offset.get(&symbol.offset().0) else {
+                return Err(LinkError::Malformed {
+                    file: path,
+                    what: format!(
+                        "the archive's index names a member at {:#x}, where none is",
+                        symbol.offset().0
+                    ),
+                });
+            };
+            index.push((symbol.name(), member));
+        }
+        Ok(Self { members, index })
+    }
+}
+
+impl<'a> Member<'a> {
+    /// The member's bytes; a thin archive's member is read from its file.
+    pub(crate) fn bytes(&self, files: &'a Files) -> Result<&'a [u8]> {
+        match &self.place {
+            Place::Inside(bytes) => Ok(bytes),
+            Place::Outside(path) => Ok(files.open(path)?.bytes()),
+        }
+    }
+}
+
+/// The part of `name` behind the last slash.
+pub(crate) fn base_name(name: &[u8]) -> &[u8] {
+    name.rsplit(|&byte| byte == b'/').next().unwrap_or(name)
+}
+
+fn path_from_bytes(name: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(std::ffi::OsStr::from_bytes(name))
+}

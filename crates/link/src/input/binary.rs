@@ -1,0 +1,100 @@
+//! `--format binary`: a file's bytes as a `.data` section with symbols at both ends.
+
+use object::elf;
+
+use super::file::FileData;
+use super::object_file::{
+    ElfIdent, InputSection, InputSymbol, Object, Relocations, SectionKind, SymbolPlace,
+};
+
+/// Wraps `file` into an object: one section `.data`, writable, aligned to one byte, and the symbols
+/// `_binary_NAME_start`, `_end` and `_size`, NAME being the path with everything that is no letter
+/// or digit replaced by `_` (bfd/binary.c, `mangle_name`).
+pub(crate) fn wrap<'a>(
+    file: &'a FileData,
+    ident: ElfIdent,
+    names: &'a typed_arena::Arena<Vec<u8>>,
+) -> Object<'a> {
+    let path = file.path().as_os_str().as_encoded_bytes();
+    let mangled: Vec<u8> = path
+        .iter()
+        .map(|&byte| {
+            if byte.is_ascii_alphanumeric() {
+                byte
+            } else {
+                b'_'
+            }
+        })
+        .collect();
+    let data = file.bytes();
+    let size = data.len() as u64;
+    let symbol = |end: &str, place, value| {
+        let name = names.alloc([b"_binary_", mangled.as_slice(), b"_", end.as_bytes()].concat());
+        InputSymbol {
+            name,
+            place,
+            value,
+            size: 0,
+            symbol_type: elf::STT_NOTYPE.0,
+            binding: elf::STB_GLOBAL.0,
+            other: 0,
+        }
+    };
+    let null = InputSymbol {
+        name: b"",
+        place: SymbolPlace::Undefined,
+        value: 0,
+        size: 0,
+        symbol_type: 0,
+        binding: 0,
+        other: 0,
+    };
+    Object {
+        name: file.path().display().to_string(),
+        base_name: super::archive::base_name(path).to_vec(),
+        ident,
+        flags: 0,
+        os_abi: 0,
+        sections: vec![
+            section(b"", SectionKind::Meta, elf::SHT_NULL.0, 0, &[]),
+            section(
+                b".data",
+                SectionKind::Content,
+                elf::SHT_PROGBITS.0,
+                elf::SHF_ALLOC.0 | elf::SHF_WRITE.0,
+                data,
+            ),
+        ],
+        symbols: vec![
+            null,
+            symbol("start", SymbolPlace::Section(1), 0),
+            symbol("end", SymbolPlace::Section(1), size),
+            symbol("size", SymbolPlace::Absolute, size),
+        ],
+        first_global: 1,
+        groups: Vec::new(),
+    }
+}
+
+fn section<'a>(
+    name: &'a [u8],
+    kind: SectionKind,
+    section_type: u32,
+    flags: u64,
+    data: &'a [u8],
+) -> InputSection<'a> {
+    InputSection {
+        name,
+        kind,
+        section_type,
+        flags,
+        size: data.len() as u64,
+        align: 1,
+        entry_size: 0,
+        link: 0,
+        info: 0,
+        data,
+        relocations: Relocations::None,
+        group: None,
+    }
+}

@@ -1,0 +1,92 @@
+//! Files in memory. They live in an arena, so that objects can borrow from them while archives
+//! still bring in more.
+#![allow(unsafe_code)] // the one host boundary of this crate: mapping a file
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use typed_arena::Arena;
+
+use crate::error::{LinkError, Result};
+
+/// Files below this size are read, not mapped. Reading 64 KiB costs about as much as the page
+/// faults of a fresh mapping of that size; most objects of a kernel build are smaller.
+const MAP_FROM: u64 = 64 << 10;
+
+/// The bytes of one file.
+pub struct FileData {
+    path: PathBuf,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    Read(Vec<u8>),
+    Mapped(Mmap),
+}
+
+impl FileData {
+    /// The file's path as given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's contents.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Read(bytes) => bytes,
+            Bytes::Mapped(map) => map,
+        }
+    }
+}
+
+/// All files of a link.
+#[derive(Default)]
+pub struct Files {
+    arena: Arena<FileData>,
+}
+
+impl Files {
+    /// Reads or maps the file at `path`.
+    ///
+    /// # Errors
+    /// [`LinkError::Io`] if the file cannot be opened or read.
+    pub fn open(&self, path: &Path) -> Result<&FileData> {
+        let error = |action| {
+            move |source| LinkError::Io {
+                action,
+                path: path.to_path_buf(),
+                source,
+            }
+        };
+        let mut file = File::open(path).map_err(error("open"))?;
+        let metadata = file.metadata().map_err(error("read"))?;
+        if metadata.is_dir() {
+            return Err(error("read")(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let bytes = if metadata.len() < MAP_FROM {
+            let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+            file.read_to_end(&mut bytes).map_err(error("read"))?;
+            Bytes::Read(bytes)
+        } else {
+            // SAFETY: the mapping is private and read-only. Another process that truncates the
+            // file meanwhile makes us die of SIGBUS, as it does GNU ld and lld; one that writes to
+            // it changes bytes under parsed headers, and every access through those headers is
+            // checked against the mapping's length again, so no access leaves the mapping.
+            Bytes::Mapped(unsafe { Mmap::map(&file) }.map_err(error("map"))?)
+        };
+        Ok(self.arena.alloc(FileData {
+            path: path.to_path_buf(),
+            bytes,
+        }))
+    }
+
+    /// Adds bytes that are in memory already, as if read from `path`.
+    pub fn add(&self, path: PathBuf, bytes: Vec<u8>) -> &FileData {
+        self.arena.alloc(FileData {
+            path,
+            bytes: Bytes::Read(bytes),
+        })
+    }
+}

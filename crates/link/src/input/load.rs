@@ -1,0 +1,216 @@
+//! From the command line's names to resolved objects: objects are parsed in parallel where they are
+//! many, and join in order.
+
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use typed_arena::Arena;
+
+use super::archive::{Archive, base_name, is_archive};
+use super::file::{FileData, Files};
+use super::object_file::{ElfIdent, Object, parse_object};
+use crate::error::{LinkError, Result};
+use crate::options::{Input, InputName, Options};
+use crate::resolve::Resolved;
+
+/// Bytes of input from which parsing on several threads pays for starting them (measured: a pool
+/// of two takes about 0.1 ms to start, parsing takes about 1 ms for 4 MiB of objects).
+const PARALLEL_FROM: usize = 4 << 20;
+
+/// Something that joins the link at its place on the command line.
+enum Item<'a> {
+    Object(Source<'a>),
+    Binary(&'a FileData),
+    /// An archive of which only what is needed joins, and its group.
+    Lazy(Archive<'a>, Option<u32>),
+}
+
+/// An object yet to be parsed.
+struct Source<'a> {
+    name: String,
+    base_name: Vec<u8>,
+    bytes: &'a [u8],
+}
+
+/// Memory that inputs borrow from and that outlives the link.
+#[derive(Default)]
+pub struct Storage {
+    /// The files.
+    pub files: Files,
+    /// Names that the linker made.
+    pub names: Arena<Vec<u8>>,
+}
+
+/// Opens, parses and resolves all inputs of `options`.
+///
+/// # Errors
+/// Files that cannot be read or parsed, and symbols that are defined twice.
+pub(crate) fn load_inputs<'a, 's>(
+    options: &'s Options,
+    externs: impl Iterator<Item = &'s str>,
+    storage: &'a Storage,
+    binary_ident: Option<ElfIdent>,
+) -> Result<Resolved<'a>> {
+    let items = collect_items(options, storage)?;
+    let mut parsed = parse_items(&items)?.into_iter();
+    let mut resolved = Resolved::default();
+    resolved.allow_multiple_definition = options.allow_multiple_definition;
+    for name in options.undefined.iter().map(String::as_str).chain(externs) {
+        resolved.need(storage.names.alloc(name.as_bytes().to_vec()));
+    }
+    let mut position = 0;
+    while position < items.len() {
+        match &items[position] {
+            Item::Object(_) => {
+                if let Some(object) = parsed.next() {
+                    resolved.add(object);
+                }
+            }
+            Item::Binary(file) => {
+                let ident =
+                    binary_ident.or(resolved.objects.iter().next().map(|first| first.ident));
+                let Some(ident) = ident else {
+                    return Err(LinkError::UnknownFormat {
+                        file: format!(
+                            "{} (--format binary needs -m, --oformat or OUTPUT_FORMAT)",
+                            file.path().display()
+                        ),
+                    });
+                };
+                resolved.add(super::binary::wrap(file, ident, &storage.names));
+            }
+            Item::Lazy(_, group) => {
+                let run = items[position..]
+                    .iter()
+                    .take_while(|item| matches!(item, Item::Lazy(_, other) if group.is_some() && other == group))
+                    .count()
+                    .max(1);
+                let archives =
+                    items[position..position + run]
+                        .iter()
+                        .filter_map(|item| match item {
+                            Item::Lazy(archive, _) => Some(archive),
+                            _ => None,
+                        });
+                search_archives(&mut resolved, &archives.collect::<Vec<_>>(), storage)?;
+                position += run - 1;
+            }
+        }
+        position += 1;
+    }
+    match resolved.errors.len() {
+        0 => Ok(resolved),
+        1 => Err(resolved.errors.remove(0)),
+        _ => Err(LinkError::Several(resolved.errors)),
+    }
+}
+
+fn collect_items<'a>(options: &Options, storage: &'a Storage) -> Result<Vec<Item<'a>>> {
+    let mut items = Vec::new();
+    for input in &options.inputs {
+        let path = find_input(options, input)?;
+        let file = storage.files.open(&path)?;
+        if input.binary {
+            items.push(Item::Binary(file));
+        } else if is_archive(file.bytes()) {
+            let archive = Archive::parse(file)?;
+            if input.whole_archive {
+                for member in &archive.members {
+                    items.push(Item::Object(Source {
+                        name: member.name.clone(),
+                        base_name: member.base_name.clone(),
+                        bytes: member.bytes(&storage.files)?,
+                    }));
+                }
+            } else {
+                items.push(Item::Lazy(archive, input.group));
+            }
+        } else {
+            items.push(Item::Object(Source {
+                name: path.display().to_string(),
+                base_name: base_name(path.as_os_str().as_encoded_bytes()).to_vec(),
+                bytes: file.bytes(),
+            }));
+        }
+    }
+    Ok(items)
+}
+
+fn find_input(options: &Options, input: &Input) -> Result<PathBuf> {
+    match &input.name {
+        InputName::File(path) => Ok(path.clone()),
+        InputName::Library(name) => {
+            // `-l:NAME` names the file itself.
+            let file = match name.strip_prefix(':') {
+                Some(file) => file.to_owned(),
+                None => format!("lib{name}.a"),
+            };
+            options
+                .library_paths
+                .iter()
+                .map(|folder| folder.join(&file))
+                .find(|path| path.exists())
+                .ok_or_else(|| LinkError::LibraryNotFound {
+                    name: name.clone(),
+                    searched: options.library_paths.len(),
+                })
+        }
+    }
+}
+
+fn parse_items<'a>(items: &[Item<'a>]) -> Result<Vec<Object<'a>>> {
+    let sources: Vec<&Source<'a>> = items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Object(source) => Some(source),
+            _ => None,
+        })
+        .collect();
+    let parse =
+        |source: &&Source<'a>| parse_object(source.name.clone(), &source.base_name, source.bytes);
+    if sources
+        .iter()
+        .map(|source| source.bytes.len())
+        .sum::<usize>()
+        < PARALLEL_FROM
+    {
+        sources.iter().map(parse).collect()
+    } else {
+        sources.par_iter().map(parse).collect()
+    }
+}
+
+/// Takes members that define what is undefined, from one archive or from a group of them in turns,
+/// until nothing changes (the order is that of bfd/elflink.c, `elf_link_add_archive_symbols`).
+fn search_archives<'a>(
+    resolved: &mut Resolved<'a>,
+    archives: &[&Archive<'a>],
+    storage: &'a Storage,
+) -> Result<()> {
+    let mut taken: Vec<Vec<bool>> = archives
+        .iter()
+        .map(|archive| vec![false; archive.members.len()])
+        .collect();
+    loop {
+        let before = resolved.objects.len();
+        for (archive, taken) in archives.iter().zip(&mut taken) {
+            loop {
+                let before = resolved.objects.len();
+                for &(name, number) in &archive.index {
+                    if !taken[number] && resolved.wants(name) {
+                        taken[number] = true;
+                        let member = &archive.members[number];
+                        let bytes = member.bytes(&storage.files)?;
+                        resolved.add(parse_object(member.name.clone(), &member.base_name, bytes)?);
+                    }
+                }
+                if resolved.objects.len() == before {
+                    break;
+                }
+            }
+        }
+        if resolved.objects.len() == before {
+            return Ok(());
+        }
+    }
+}

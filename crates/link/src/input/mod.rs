@@ -1,0 +1,18 @@
+//! Inputs: from names on the command line to parsed objects that borrow their bytes.
+
+mod archive;
+mod binary;
+mod file;
+mod load;
+mod object_file;
+
+pub use file::{FileData, Files};
+pub use load::Storage;
+pub(crate) use load::load_inputs;
+pub(crate) use object_file::{ElfIdent, SHF_MASK_OS_AND_PROCESSOR};
+pub use object_file::{
+    Group, InputSection, InputSymbol, Object, RawRelocation, Relocations, SectionKind, SymbolPlace,
+};
+
+#[cfg(test)]
+pub(crate) use object_file::parse_object;

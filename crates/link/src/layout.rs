@@ -1,0 +1,190 @@
+//! Layout of relocatable output: each input section's offset in its output section.
+
+use klink_arch::Arch;
+
+use crate::assign::Assigned;
+use crate::error::{LinkError, Result};
+use crate::id::{GlobalId, OutputId};
+use crate::module::{self, ModuleLink};
+use crate::options::Options;
+use crate::output::{Outputs, Piece, Placements};
+use crate::resolve::{Definition, Resolved};
+use crate::script::Program;
+
+/// The layout of a link. Nothing later changes it.
+pub(crate) struct Layout<'a> {
+    pub outputs: Outputs<'a>,
+    pub placements: Placements,
+    /// What the module link decided, if this is one.
+    pub module: Option<ModuleLink>,
+    /// Whether any input section was discarded, so that relocations may name what is not there.
+    pub has_discards: bool,
+    /// Whether section groups stay groups.
+    pub keep_groups: bool,
+    /// The script's symbols that are in an output section or absolute, with their values.
+    pub script_symbols: Vec<ScriptSymbol>,
+    /// Warnings for the user.
+    pub warnings: Vec<String>,
+}
+
+/// A symbol that the script assigned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScriptSymbol {
+    pub global: GlobalId,
+    /// `None`: absolute.
+    pub section: Option<OutputId>,
+    pub value: u64,
+}
+
+impl<'a> Layout<'a> {
+    /// Lays out what was assigned.
+    ///
+    /// # Errors
+    /// Sections too large to tell; in a module link, branches that cannot reach.
+    pub(crate) fn new(
+        resolved: &Resolved<'a>,
+        assigned: Assigned<'a>,
+        program: &Program<'a>,
+        options: &Options,
+        arch: &'static Arch,
+    ) -> Result<Self> {
+        let Assigned {
+            mut outputs,
+            mut placements,
+            has_discards,
+            warnings,
+        } = assigned;
+        let mut script_symbols = Vec::new();
+        let module = match &options.module {
+            Some(module_options) => {
+                let name = options
+                    .output
+                    .as_deref()
+                    .map_or("a.out".into(), |path| path.to_string_lossy());
+                let plan = module::plan(
+                    resolved,
+                    &mut outputs,
+                    &mut placements,
+                    arch,
+                    module_options,
+                    &name,
+                    &mut |number, section, dot| {
+                        program.step(number, section, dot, &mut script_symbols)
+                    },
+                )?;
+                Some(plan)
+            }
+            None => {
+                for output in outputs.order.clone() {
+                    lay_out_in_order(
+                        resolved,
+                        &mut outputs,
+                        &mut placements,
+                        output,
+                        &mut |number, section, dot| {
+                            program.step(number, section, dot, &mut script_symbols)
+                        },
+                    )?;
+                }
+                None
+            }
+        };
+        let mut layout = Self {
+            outputs,
+            placements,
+            module,
+            has_discards,
+            keep_groups: !options.dissolve_groups,
+            script_symbols,
+            warnings,
+        };
+        if layout.module.is_some() {
+            layout.drop_empty_sections(resolved);
+        }
+        Ok(layout)
+    }
+
+    /// Removes empty output sections that no symbol is defined in. Relocations name sections only
+    /// through symbols of theirs; a section symbol of an empty section is needed only if a
+    /// relocation names it.
+    fn drop_empty_sections(&mut self, resolved: &Resolved<'_>) {
+        let mut needed: Vec<OutputId> = self
+            .script_symbols
+            .iter()
+            .filter_map(|symbol| symbol.section)
+            .collect();
+        let mut need = |object, place| {
+            if let crate::input::SymbolPlace::Section(index) = place {
+                needed.extend(self.placements.output(resolved.section_id(object, index)));
+            }
+        };
+        for (id, object) in resolved.objects.iter_ids() {
+            let locals = object.symbols.iter().take(object.first_global);
+            locals
+                .filter(|symbol| symbol.symbol_type != object::elf::STT_SECTION.0)
+                .for_each(|symbol| need(id, symbol.place));
+            for section in &object.sections {
+                for relocation in section.relocations.iter() {
+                    need(id, object.symbols[relocation.symbol as usize].place);
+                }
+            }
+        }
+        for global in resolved.globals.iter() {
+            if let Definition::Object { object, symbol, .. } = global.definition {
+                need(
+                    object,
+                    resolved.objects[object].symbols[symbol as usize].place,
+                );
+            }
+        }
+        let sections = &self.outputs.sections;
+        self.outputs
+            .order
+            .retain(|&id| sections[id].size > 0 || needed.contains(&id));
+    }
+}
+
+/// Executes a statement of the script at `dot` of an output section, and gives the new `dot`.
+pub(crate) type Step<'s> = dyn FnMut(u32, OutputId, u64) -> Result<u64> + 's;
+
+/// Rounds `offset` up to a multiple of `align`, a power of two.
+pub(crate) fn align_up(offset: u64, align: u64) -> Option<u64> {
+    Some(offset.checked_add(align - 1)? & !(align - 1))
+}
+
+/// Gives each input section of `output` its offset, in order, and the output section its size.
+pub(crate) fn lay_out_in_order(
+    resolved: &Resolved<'_>,
+    outputs: &mut Outputs<'_>,
+    placements: &mut Placements,
+    output: OutputId,
+    step: &mut Step<'_>,
+) -> Result<()> {
+    let mut offset = 0u64;
+    let section = &mut outputs.sections[output];
+    for piece in &section.pieces {
+        let (start, size) = match *piece {
+            Piece::Section(id) => {
+                let input = resolved.section(id);
+                let start = align_up(offset, input.align);
+                if let Some(start) = start {
+                    placements.set_offset(id, start);
+                }
+                (start, input.size)
+            }
+            Piece::Statement(statement) => {
+                offset = step(statement, output, offset)?;
+                continue;
+            }
+        };
+        offset = start
+            .and_then(|start| start.checked_add(size))
+            .ok_or_else(|| LinkError::BadSection {
+                file: "output".to_owned(),
+                section: String::from_utf8_lossy(section.name).into_owned(),
+                what: "its inputs are larger together than an address can tell".to_owned(),
+            })?;
+    }
+    section.size = offset;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Sections that the linker makes: the build-id, a note whose bytes are a digest of the rest of the
+//! output, and the stack note of `-z execstack` and `-z noexecstack`.
+
+use klink_arch::Arch;
+use object::elf;
+use sha1::{Digest, Sha1};
+
+use crate::id::{Id, ObjectId, SectionId};
+use crate::input::{InputSection, Relocations, SectionKind, Storage};
+use crate::options::{BuildId, Options};
+use crate::resolve::Resolved;
+
+/// Name of the note's section.
+const NAME: &[u8] = b".note.gnu.build-id";
+/// Bytes in front of the digest: sizes, type, and the name `GNU` (ELF gABI, "Note Section").
+const NOTE_HEADER: usize = 16;
+
+fn digest_size(style: &BuildId) -> Option<usize> {
+    match style {
+        BuildId::None => None,
+        BuildId::Sha1 => Some(20),
+        BuildId::Md5 | BuildId::Uuid => Some(16),
+        BuildId::Hex(bytes) => Some(bytes.len()),
+    }
+}
+
+/// The build-id's note.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BuildIdNote {
+    pub section: SectionId,
+    /// Size of the digest, which stands at the note's end.
+    pub size: usize,
+}
+
+/// Adds the note, its digest still zero, as the last section of the first object, where GNU ld has
+/// it too (ld/ldelf.c, `ldelf_after_open`): its place among orphans follows from that.
+pub(crate) fn add_build_id<'a>(
+    options: &Options,
+    resolved: &mut Resolved<'a>,
+    storage: &'a Storage,
+) -> Option<BuildIdNote> {
+    let size = digest_size(&options.build_id)?;
+    let first = ObjectId::from_index(0);
+    if resolved.objects.is_empty() {
+        return None;
+    }
+    let word = |value: u32| {
+        if resolved.objects[first].ident.big_endian {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        }
+    };
+    let mut note = Vec::with_capacity(NOTE_HEADER + size);
+    note.extend(word(4));
+    note.extend(word(size as u32));
+    note.extend(word(elf::NT_GNU_BUILD_ID.0));
+    note.extend(b"GNU\0");
+    note.resize(NOTE_HEADER + size.next_multiple_of(4), 0);
+    let data = storage.names.alloc(note);
+    let note = made(NAME, elf::SHT_NOTE.0, elf::SHF_ALLOC.0, 4, data);
+    Some(BuildIdNote {
+        section: resolved.add_made(note, false),
+        size,
+    })
+}
+
+/// Adds an empty `.note.GNU-stack` if `-z execstack` or `-z noexecstack` was given and the first
+/// object has none, as GNU ld does for relocatable output (ld/ldelf.c, `ldelf_after_open`). Where the
+/// emulation has an input of its own, for stubs, that is the first object.
+pub(crate) fn add_stack_note(options: &Options, resolved: &mut Resolved<'_>, arch: &Arch) {
+    const NAME: &[u8] = b".note.GNU-stack";
+    let Some(executable) = options.executable_stack else {
+        return;
+    };
+    let first = resolved.objects.iter().next();
+    let has_one =
+        first.is_some_and(|first| first.sections.iter().any(|section| section.name == NAME));
+    if first.is_none() || has_one && !arch.has_stub_input {
+        return;
+    }
+    let flags = if executable { elf::SHF_EXECINSTR.0 } else { 0 };
+    resolved.add_made(
+        made(NAME, elf::SHT_PROGBITS.0, flags, 1, &[]),
+        arch.has_stub_input,
+    );
+}
+
+fn made<'a>(
+    name: &'a [u8],
+    section_type: u32,
+    flags: u64,
+    align: u64,
+    data: &'a [u8],
+) -> InputSection<'a> {
+    InputSection {
+        name,
+        kind: SectionKind::Content,
+        section_type,
+        flags,
+        size: data.len() as u64,
+        align,
+        entry_size: 0,
+        link: 0,
+        info: 0,
+        data,
+        relocations: Relocations::None,
+        group: None,
+    }
+}
+
+/// Computes the digest over `bytes`, in which the note is still zero, and puts it at `note`.
+pub(crate) fn fill_build_id(
+    options: &Options,
+    bytes: &mut [u8],
+    note: Option<std::ops::Range<usize>>,
+) {
+    let Some(note) = note else { return };
+    let digest = match &options.build_id {
+        BuildId::None => return,
+        BuildId::Hex(given) => given.clone(),
+        BuildId::Sha1 | BuildId::Md5 | BuildId::Uuid => Sha1::digest(&*bytes).to_vec(),
+    };
+    let length = note.len().min(digest.len());
+    bytes[note.start..note.start + length].copy_from_slice(&digest[..length]);
+}

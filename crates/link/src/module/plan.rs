@@ -1,0 +1,499 @@
+//! Asks `klink-reach` for an order and islands, one code section at a time, and turns the answers
+//! into fates of relocations.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use klink_arch::{Arch, ModuleStubs, Relocation, Values};
+use klink_reach as reach;
+
+use super::{Fate, ModuleLink, Outside, PlacedStub, StubTarget};
+use crate::error::{LinkError, OutOfRange, Result};
+use crate::id::{IdVec, OutputId, SectionId};
+use crate::input::{RawRelocation, SymbolPlace};
+use crate::layout::{Step, lay_out_in_order};
+use crate::options::ModuleOptions;
+use crate::output::{Outputs, Piece, Placements, Traits};
+use crate::relocate::{Target, bad_relocation};
+use crate::resolve::{Definition, Resolved};
+
+/// Lays out all output sections and decides about their relocations.
+///
+/// # Errors
+/// Branches that reach neither their targets nor a stub.
+pub(crate) fn plan(
+    resolved: &Resolved<'_>,
+    outputs: &mut Outputs<'_>,
+    placements: &mut Placements,
+    arch: &'static Arch,
+    options: &ModuleOptions,
+    output_name: &str,
+    step: &mut Step<'_>,
+) -> Result<ModuleLink> {
+    let mut link = ModuleLink {
+        fates: IdVec::filled(None, resolved.section_count()),
+        stubs: IdVec::filled(Vec::new(), outputs.sections.len()),
+        islands: IdVec::filled(0, outputs.sections.len()),
+        outside_template: arch.module.stubs.as_ref().map(|stubs| stubs.anywhere),
+        stub_symbols: options.stub_symbols,
+    };
+    let mut errors = Vec::new();
+    for output in outputs.order.clone() {
+        let section = &outputs.sections[output];
+        let only_inputs = section
+            .pieces
+            .iter()
+            .all(|piece| matches!(piece, Piece::Section(_)));
+        match &arch.module.stubs {
+            Some(stubs) if section.traits.contains(Traits::CODE) && only_inputs => {
+                let question = Question::new(
+                    resolved,
+                    arch,
+                    stubs,
+                    output,
+                    section.pieces.iter().filter_map(|piece| match piece {
+                        Piece::Section(id) => Some(*id),
+                        Piece::Statement(_) => None,
+                    }),
+                );
+                match question.and_then(|question| {
+                    question.solve(
+                        resolved,
+                        options,
+                        output_name,
+                        outputs,
+                        placements,
+                        &mut link,
+                    )
+                }) {
+                    Ok(()) => {}
+                    Err(LinkError::Several(more)) => errors.extend(more),
+                    Err(error) => errors.push(error),
+                }
+            }
+            _ => lay_out_in_order(resolved, outputs, placements, output, step)?,
+        }
+    }
+    if !errors.is_empty() {
+        return Err(LinkError::Several(errors));
+    }
+    for &output in &outputs.order {
+        if outputs.sections[output].traits.contains(Traits::ALLOC) {
+            resolve_rest(resolved, outputs, placements, arch, output, &mut link)?;
+        }
+    }
+    Ok(link)
+}
+
+/// Where S + A of a relocation is, in terms of input sections.
+struct Place {
+    section: SectionId,
+    value: u64,
+}
+
+fn place_of(
+    resolved: &Resolved<'_>,
+    section: SectionId,
+    relocation: &RawRelocation,
+) -> Option<Place> {
+    let (object, _) = resolved.section_place(section);
+    let (object, symbol) = match resolved.global_of(object, relocation.symbol) {
+        None => (object, relocation.symbol),
+        Some(global) => match resolved.globals[global].definition {
+            Definition::Object { object, symbol, .. } => (object, symbol),
+            _ => return None,
+        },
+    };
+    let symbol = resolved.objects[object].symbols.get(symbol as usize)?;
+    let SymbolPlace::Section(index) = symbol.place else {
+        return None;
+    };
+    Some(Place {
+        section: resolved.section_id(object, index),
+        value: symbol.value,
+    })
+}
+
+/// The addend of a relocation, read out of its field if it is not explicit.
+fn addend_of(
+    resolved: &Resolved<'_>,
+    arch: &Arch,
+    row: &Relocation,
+    section: SectionId,
+    relocation: &RawRelocation,
+) -> Result<i64> {
+    let input = resolved.section(section);
+    if input.relocations.is_rela() {
+        return Ok(relocation.addend);
+    }
+    let field = input
+        .data
+        .get(relocation.offset as usize..)
+        .unwrap_or_default();
+    row.implicit_addend(arch.endian, field).map_err(|error| {
+        bad_relocation(
+            resolved,
+            section,
+            relocation.offset,
+            format!("{}: {error}", row.name),
+        )
+    })
+}
+
+/// What a relocation names, for a stub.
+fn outside_of(resolved: &Resolved<'_>, section: SectionId, relocation: &RawRelocation) -> Outside {
+    let (object, _) = resolved.section_place(section);
+    if let Some(global) = resolved.global_of(object, relocation.symbol) {
+        return Outside::Symbol(Target::Global(global));
+    }
+    let symbol = &resolved.objects[object].symbols[relocation.symbol as usize];
+    match symbol.place {
+        SymbolPlace::Section(index) if symbol.symbol_type == object::elf::STT_SECTION.0 => {
+            Outside::Section(resolved.section_id(object, index))
+        }
+        _ => Outside::Symbol(Target::Local(object, relocation.symbol)),
+    }
+}
+
+/// One code section as `klink-reach` sees it, and the way back.
+struct Question {
+    arch: &'static Arch,
+    stubs: &'static ModuleStubs,
+    output: OutputId,
+    inputs: Vec<SectionId>,
+    sections: Vec<reach::Section>,
+    branches: Vec<reach::Branch>,
+    /// For each branch, the input section and relocation that it came from, with its row and addend.
+    sites: Vec<Site>,
+    forms: Vec<reach::Form>,
+    /// What each [`reach::ExternalId`] is.
+    externals: Vec<(Outside, i64)>,
+}
+
+#[derive(Clone, Copy)]
+struct Site {
+    section: SectionId,
+    index: u32,
+    relocation: RawRelocation,
+    row: &'static Relocation,
+    target_bias: i64,
+}
+
+impl Question {
+    fn new(
+        resolved: &Resolved<'_>,
+        arch: &'static Arch,
+        stubs: &'static ModuleStubs,
+        output: OutputId,
+        inputs: impl Iterator<Item = SectionId>,
+    ) -> Result<Self> {
+        let inputs: Vec<SectionId> = inputs.collect();
+        let positions: HashMap<SectionId, u32, RandomState> = inputs
+            .iter()
+            .enumerate()
+            .map(|(position, &id)| (id, position as u32))
+            .collect();
+        let mut question = Self {
+            arch,
+            stubs,
+            output,
+            sections: inputs
+                .iter()
+                .map(|&id| resolved.section(id))
+                .map(|section| reach::Section::new(section.size, section.align))
+                .collect(),
+            branches: Vec::new(),
+            sites: Vec::new(),
+            forms: Vec::new(),
+            externals: Vec::new(),
+            inputs,
+        };
+        let mut forms: HashMap<(u32, bool), reach::FormId, RandomState> = HashMap::default();
+        let mut externals: HashMap<(Outside, i64), reach::ExternalId, RandomState> =
+            HashMap::default();
+        for position in 0..question.inputs.len() {
+            let id = question.inputs[position];
+            let input = resolved.section(id);
+            for (index, relocation) in input.relocations.iter().enumerate() {
+                let Some(row) = arch.relocation(relocation.number) else {
+                    return Err(bad_relocation(
+                        resolved,
+                        id,
+                        relocation.offset,
+                        format!(
+                            "unknown relocation type {} of {}",
+                            relocation.number, arch.name
+                        ),
+                    ));
+                };
+                let Some(branch) = row.branch else { continue };
+                let addend = addend_of(resolved, arch, row, id, &relocation)?
+                    .wrapping_add(branch.target_bias);
+                let field = input
+                    .data
+                    .get(relocation.offset as usize..)
+                    .unwrap_or_default();
+                let may_use_stub = row.may_use_stub(arch.endian, field);
+                let form = *forms.entry((row.number, may_use_stub)).or_insert_with(|| {
+                    question.forms.push(reach::Form {
+                        min: branch.min,
+                        max: branch.max,
+                        stub: may_use_stub,
+                    });
+                    reach::FormId::new(question.forms.len() as u32 - 1)
+                });
+                let inside = place_of(resolved, id, &relocation)
+                    .and_then(|place| Some((*positions.get(&place.section)?, place.value)));
+                let target = match inside {
+                    Some((position, value)) => reach::Target::Section {
+                        section: reach::SectionId::new(position),
+                        offset: value.cast_signed().wrapping_add(addend),
+                    },
+                    None => {
+                        let outside = outside_of(resolved, id, &relocation);
+                        let externals_so_far = &mut question.externals;
+                        reach::Target::External(*externals.entry((outside, addend)).or_insert_with(
+                            || {
+                                externals_so_far.push((outside, addend));
+                                reach::ExternalId::new(externals_so_far.len() as u32 - 1)
+                            },
+                        ))
+                    }
+                };
+                question.branches.push(reach::Branch {
+                    section: reach::SectionId::new(position as u32),
+                    offset: relocation.offset,
+                    target,
+                    form,
+                });
+                question.sites.push(Site {
+                    section: id,
+                    index: index as u32,
+                    relocation,
+                    row,
+                    target_bias: branch.target_bias,
+                });
+            }
+        }
+        Ok(question)
+    }
+
+    /// Solves it, and writes the answer into `outputs`, `placements` and `link`.
+    fn solve(
+        self,
+        resolved: &Resolved<'_>,
+        options: &ModuleOptions,
+        output_name: &str,
+        outputs: &mut Outputs<'_>,
+        placements: &mut Placements,
+        link: &mut ModuleLink,
+    ) -> Result<()> {
+        let anywhere = self.stubs.anywhere;
+        let same_section = self.stubs.same_section;
+        let stub_align = u64::from(anywhere.align.max(same_section.align));
+        let problem = reach::Problem {
+            sections: &self.sections,
+            branches: &self.branches,
+            forms: &self.forms,
+            stubs: reach::StubSizes {
+                external: anywhere.len() as u64,
+                internal: same_section.len() as u64,
+                align: stub_align,
+            },
+            reorder: if options.keep_order {
+                reach::Reorder::Keep
+            } else {
+                reach::Reorder::Quick
+            },
+            ends: reach::Ends::default(),
+        };
+        let answer = match reach::solve(&problem) {
+            Ok(answer) => answer,
+            Err(reach::ReachError::OutOfReach(unreached)) => {
+                let errors = unreached
+                    .iter()
+                    .map(|one| self.out_of_reach(resolved, outputs, output_name, one));
+                return Err(LinkError::Several(errors.collect()));
+            }
+            Err(error) => return Err(self.in_section(outputs, error.to_string())),
+        };
+        for (position, &id) in self.inputs.iter().enumerate() {
+            placements.set_offset(id, answer.offsets[position]);
+        }
+        let section = &mut outputs.sections[self.output];
+        section.pieces = answer
+            .order
+            .iter()
+            .map(|id| Piece::Section(self.inputs[id.index()]))
+            .collect();
+        section.size = answer.size;
+        if !answer.islands.is_empty() {
+            section.align = section.align.max(stub_align);
+        }
+        link.islands[self.output] = answer.islands.len() as u32;
+        link.stubs[self.output] = answer
+            .islands
+            .iter()
+            .flat_map(|island| &island.stubs)
+            .map(|stub| self.place_stub(&answer, stub))
+            .collect();
+        self.decide(resolved, &answer, link);
+        Ok(())
+    }
+
+    fn place_stub(&self, answer: &reach::Answer, stub: &reach::Stub) -> PlacedStub {
+        let (size, goes_to) = match stub.target {
+            reach::Target::External(external) => {
+                let (target, addend) = self.externals[external.index()];
+                (
+                    self.stubs.anywhere.len(),
+                    StubTarget::Outside {
+                        outside: target,
+                        addend,
+                    },
+                )
+            }
+            inside => (
+                self.stubs.same_section.len(),
+                StubTarget::Inside {
+                    address: address_of(answer, inside),
+                },
+            ),
+        };
+        PlacedStub {
+            offset: stub.offset,
+            size: size as u64,
+            goes_to,
+        }
+    }
+
+    /// Every branch is resolved: to its target or to its stub.
+    fn decide(&self, resolved: &Resolved<'_>, answer: &reach::Answer, link: &mut ModuleLink) {
+        for ((site, branch), via) in self.sites.iter().zip(&self.branches).zip(&answer.via) {
+            let address = match via {
+                Some(stub) => answer.islands[stub.island.index()].stubs[stub.stub as usize].offset,
+                None => address_of(answer, branch.target),
+            };
+            let fate = Fate::Resolve {
+                symbol: address.wrapping_sub(site.target_bias.cast_unsigned()),
+                addend: 0,
+            };
+            set_fate(resolved, link, site.section, site.index as usize, fate);
+        }
+    }
+
+    fn out_of_reach(
+        &self,
+        resolved: &Resolved<'_>,
+        outputs: &Outputs<'_>,
+        output_name: &str,
+        one: &reach::Unreached,
+    ) -> LinkError {
+        let site = &self.sites[one.branch.index()];
+        let (object, _) = resolved.section_place(site.section);
+        let symbol = &resolved.objects[object].symbols[site.relocation.symbol as usize];
+        let name = String::from_utf8_lossy(symbol.name).into_owned();
+        let distance = one.distance.unwrap_or(one.form.max.saturating_add(4));
+        let values = Values {
+            symbol: distance.wrapping_sub(site.target_bias).cast_unsigned(),
+            ..Values::default()
+        };
+        let mut field = [0; 16];
+        let (value, bits) = match site.row.apply(self.arch.endian, &mut field, &values) {
+            Err(klink_arch::RelocError::OutOfRange { value, bits }) => (value, bits),
+            _ => (distance.cast_unsigned(), u32::from(site.row.field.bits)),
+        };
+        LinkError::OutOfRange(Box::new(OutOfRange {
+            file: output_name.to_owned(),
+            symbol: name,
+            value: value.cast_signed(),
+            bits,
+            section: format!(
+                "{} ({}, {})",
+                String::from_utf8_lossy(outputs.sections[self.output].name),
+                String::from_utf8_lossy(resolved.section(site.section).name),
+                resolved.objects[object].name
+            ),
+            offset: site.relocation.offset,
+            nearest_island: one.nearest_island.map(i64::unsigned_abs),
+            remedy: if one.form.stub {
+                "split the section (compile with -ffunction-sections) or use long calls"
+            } else {
+                "this branch cannot go through a stub: put its target into the same section"
+            },
+        }))
+    }
+
+    fn in_section(&self, outputs: &Outputs<'_>, what: String) -> LinkError {
+        LinkError::BadSection {
+            file: "output".to_owned(),
+            section: String::from_utf8_lossy(outputs.sections[self.output].name).into_owned(),
+            what,
+        }
+    }
+}
+
+/// The offset of a target inside of the answer.
+fn address_of(answer: &reach::Answer, target: reach::Target) -> u64 {
+    match target {
+        reach::Target::Section { section, offset } => {
+            answer.offsets[section.index()].wrapping_add(offset.cast_unsigned())
+        }
+        reach::Target::Fixed(offset) => offset.cast_unsigned(),
+        // Only stubs go there; `via` is set for such a branch.
+        reach::Target::External(_) => 0,
+    }
+}
+
+fn set_fate(
+    resolved: &Resolved<'_>,
+    link: &mut ModuleLink,
+    section: SectionId,
+    index: usize,
+    fate: Fate,
+) {
+    let fates = link.fates[section].get_or_insert_with(|| {
+        vec![Fate::Keep; resolved.section(section).relocations.len()].into()
+    });
+    fates[index] = fate;
+}
+
+/// Resolves what else depends on a distance inside of one output section only.
+fn resolve_rest(
+    resolved: &Resolved<'_>,
+    outputs: &Outputs<'_>,
+    placements: &Placements,
+    arch: &'static Arch,
+    output: OutputId,
+    link: &mut ModuleLink,
+) -> Result<()> {
+    for section in outputs.sections[output].sections() {
+        for (index, relocation) in resolved.section(section).relocations.iter().enumerate() {
+            if !arch.module.resolves(relocation.number)
+                || link
+                    .fate(section, index)
+                    .is_some_and(|fate| fate != Fate::Keep)
+            {
+                continue;
+            }
+            let Some(row) = arch.relocation(relocation.number) else {
+                continue;
+            };
+            let Some(place) = place_of(resolved, section, &relocation) else {
+                continue;
+            };
+            if placements.output(place.section) != Some(output) {
+                continue;
+            }
+            let addend = addend_of(resolved, arch, row, section, &relocation)?;
+            let symbol = placements.offset(place.section).wrapping_add(place.value);
+            set_fate(
+                resolved,
+                link,
+                section,
+                index,
+                Fate::Resolve { symbol, addend },
+            );
+        }
+    }
+    Ok(())
+}

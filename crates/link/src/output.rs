@@ -1,0 +1,304 @@
+//! Output sections: what their inputs make of them.
+
+use bitflags::bitflags;
+use object::elf;
+
+use crate::id::{IdVec, ObjectId, OutputId, SectionId};
+use crate::input::{InputSection, SHF_MASK_OS_AND_PROCESSOR};
+
+bitflags! {
+    /// What the linker's rules ask about a section. The same questions as BFD's section flags answer
+    /// (bfd/section.c), since GNU ld's rules for merging and placing are stated in them.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Traits: u16 {
+        /// It has room in memory.
+        const ALLOC = 1 << 0;
+        /// It has room in memory and bytes in the file.
+        const LOAD = 1 << 1;
+        /// It is not written to.
+        const READ_ONLY = 1 << 2;
+        /// It is code.
+        const CODE = 1 << 3;
+        /// It has bytes in the file.
+        const CONTENTS = 1 << 4;
+        /// Equal entries may be merged.
+        const MERGE = 1 << 5;
+        /// Its entries are strings.
+        const STRINGS = 1 << 6;
+        /// It is thread-local.
+        const THREAD_LOCAL = 1 << 7;
+        /// It is not wanted in a final link.
+        const EXCLUDE = 1 << 8;
+        /// It is for debuggers.
+        const DEBUGGING = 1 << 9;
+    }
+}
+
+impl Traits {
+    /// The traits of an input section (bfd/elf.c, `_bfd_elf_make_section_from_shdr`).
+    pub fn of(section: &InputSection<'_>) -> Self {
+        let has = |flag: elf::SectionFlags| section.flags & flag.0 != 0;
+        let contents = section.section_type != elf::SHT_NOBITS.0;
+        let alloc = has(elf::SHF_ALLOC);
+        let mut traits = Self::empty();
+        traits.set(Self::CONTENTS, contents);
+        traits.set(Self::ALLOC, alloc);
+        traits.set(Self::LOAD, alloc && contents);
+        traits.set(Self::READ_ONLY, !has(elf::SHF_WRITE));
+        traits.set(Self::CODE, has(elf::SHF_EXECINSTR));
+        traits.set(Self::MERGE, has(elf::SHF_MERGE));
+        traits.set(Self::STRINGS, has(elf::SHF_STRINGS));
+        traits.set(Self::THREAD_LOCAL, has(elf::SHF_TLS));
+        traits.set(Self::EXCLUDE, has(elf::SHF_EXCLUDE));
+        traits.set(Self::DEBUGGING, !alloc && is_debug_name(section.name));
+        traits
+    }
+
+    /// `sh_flags` for them.
+    pub fn section_flags(self) -> u64 {
+        let pairs = [
+            (Self::ALLOC, elf::SHF_ALLOC),
+            (Self::CODE, elf::SHF_EXECINSTR),
+            (Self::MERGE, elf::SHF_MERGE),
+            (Self::STRINGS, elf::SHF_STRINGS),
+            (Self::THREAD_LOCAL, elf::SHF_TLS),
+            (Self::EXCLUDE, elf::SHF_EXCLUDE),
+        ];
+        let write = if self.contains(Self::READ_ONLY) {
+            0
+        } else {
+            elf::SHF_WRITE.0
+        };
+        pairs
+            .into_iter()
+            .filter(|&(flag, _)| self.contains(flag))
+            .fold(write, |flags, (_, bit)| flags | bit.0)
+    }
+}
+
+/// Debugging sections are known by name only (bfd/elf.c, `_bfd_elf_make_section_from_shdr`).
+fn is_debug_name(name: &[u8]) -> bool {
+    const PREFIXES: [&[u8]; 6] = [
+        b".debug",
+        b".gnu.debuglto_.debug_",
+        b".gnu.linkonce.wi.",
+        b".zdebug",
+        b".line",
+        b".stab",
+    ];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || name == b".gdb_index"
+}
+
+/// An output section.
+#[derive(Clone, Debug)]
+pub struct OutputSection<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// What its inputs make of it.
+    pub traits: Traits,
+    /// `sh_type`; `SHT_NULL` until an input or data gives one.
+    pub section_type: u32,
+    /// Flags that are neither traits nor made anew: those of the OS and processor ranges,
+    /// `SHF_LINK_ORDER`, `SHF_COMPRESSED`.
+    pub extra_flags: u64,
+    /// Alignment in bytes.
+    pub align: u64,
+    /// `sh_entsize`.
+    pub entry_size: u64,
+    /// `sh_info` of the first input, where it is no section index.
+    pub info: u32,
+    /// For `SHF_LINK_ORDER`: the input section whose output section `sh_link` names.
+    pub linked_to: Option<SectionId>,
+    /// For members of a section group in relocatable output: object and group number.
+    pub group: Option<(ObjectId, u32)>,
+    /// What it is made of, in order.
+    pub pieces: Vec<Piece>,
+    /// Size in bytes, once laid out.
+    pub size: u64,
+    has_input: bool,
+}
+
+/// A part of an output section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// An input section; its offset is in [`Placements`].
+    Section(SectionId),
+    /// A statement of the script's output section: the index among the statements to execute.
+    Statement(u32),
+}
+
+impl<'a> OutputSection<'a> {
+    /// A section that nothing was added to yet.
+    pub fn new(name: &'a [u8]) -> Self {
+        Self {
+            name,
+            traits: Traits::empty(),
+            section_type: elf::SHT_NULL.0,
+            extra_flags: 0,
+            align: 1,
+            entry_size: 0,
+            info: 0,
+            linked_to: None,
+            group: None,
+            pieces: Vec::new(),
+            size: 0,
+            has_input: false,
+        }
+    }
+
+    /// Appends an input section and merges its attributes (ld/ldlang.c, `lang_add_section`;
+    /// bfd/elf.c, `_bfd_elf_init_private_section_data`). `linked_to` is the section behind its
+    /// `SHF_LINK_ORDER` link.
+    pub fn add(
+        &mut self,
+        id: SectionId,
+        section: &InputSection<'a>,
+        linked_to: Option<SectionId>,
+        group: Option<(ObjectId, u32)>,
+    ) {
+        let traits = Traits::of(section);
+        if self.has_input {
+            let same_merge = (self.traits ^ traits) & (Traits::MERGE | Traits::STRINGS)
+                == Traits::empty()
+                && (!traits.contains(Traits::MERGE) || self.entry_size == section.entry_size);
+            let mut added = traits - Traits::READ_ONLY;
+            if !same_merge {
+                self.traits -= Traits::MERGE | Traits::STRINGS;
+                added -= Traits::MERGE | Traits::STRINGS;
+                self.entry_size = 0;
+            }
+            if !traits.contains(Traits::READ_ONLY) {
+                self.traits -= Traits::READ_ONLY;
+            }
+            self.traits |= added;
+        } else {
+            self.has_input = true;
+            // Data statements that came first leave a section of plain bytes.
+            if self.traits.is_empty() || self.traits == traits {
+                self.section_type = section.section_type;
+            }
+            self.traits |= traits - Traits::READ_ONLY;
+            if self.pieces.is_empty() || traits.contains(Traits::READ_ONLY) {
+                self.traits |= traits & Traits::READ_ONLY;
+            } else {
+                self.traits -= Traits::READ_ONLY;
+            }
+            let copied = SHF_MASK_OS_AND_PROCESSOR | elf::SHF_LINK_ORDER.0 | elf::SHF_COMPRESSED.0;
+            self.extra_flags = section.flags & copied;
+            if traits.contains(Traits::MERGE) {
+                self.entry_size = section.entry_size;
+            }
+            self.linked_to = linked_to;
+            self.group = group;
+        }
+        // NOBITS in front of contents becomes contents (bfd/elf.c, elf_fake_sections).
+        if self.section_type == elf::SHT_NOBITS.0 && self.traits.contains(Traits::CONTENTS) {
+            self.section_type = elf::SHT_PROGBITS.0;
+        }
+        self.align = self.align.max(section.align);
+        self.pieces.push(Piece::Section(id));
+    }
+
+    /// Appends a statement of the script; `data` says that it emits bytes.
+    pub fn add_statement(&mut self, statement: u32, data: bool) {
+        if data {
+            self.traits |= Traits::ALLOC | Traits::LOAD | Traits::CONTENTS;
+            if self.section_type == elf::SHT_NULL.0 || self.section_type == elf::SHT_NOBITS.0 {
+                self.section_type = elf::SHT_PROGBITS.0;
+            }
+        }
+        self.pieces.push(Piece::Statement(statement));
+    }
+
+    /// The input sections in it, in order.
+    pub fn sections(&self) -> impl Iterator<Item = SectionId> + '_ {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Section(id) => Some(*id),
+            Piece::Statement(_) => None,
+        })
+    }
+
+    /// `sh_type` for the file.
+    pub fn file_type(&self) -> u32 {
+        match self.section_type {
+            0 if self.traits.contains(Traits::ALLOC) && !self.traits.contains(Traits::CONTENTS) => {
+                elf::SHT_NOBITS.0
+            }
+            0 => elf::SHT_PROGBITS.0,
+            known => known,
+        }
+    }
+
+    /// `sh_flags` for the file.
+    pub fn file_flags(&self) -> u64 {
+        let group = if self.group.is_some() {
+            elf::SHF_GROUP.0
+        } else {
+            0
+        };
+        self.traits.section_flags() | self.extra_flags | group
+    }
+
+    /// Whether it has bytes in the file.
+    pub fn has_contents(&self) -> bool {
+        self.file_type() != elf::SHT_NOBITS.0
+    }
+}
+
+/// Where each input section went.
+#[derive(Clone, Debug)]
+pub struct Placements {
+    places: IdVec<SectionId, Option<OutputId>>,
+    offsets: IdVec<SectionId, u64>,
+}
+
+impl Placements {
+    /// Nothing is placed yet.
+    pub fn new(sections: usize) -> Self {
+        Self {
+            places: IdVec::filled(None, sections),
+            offsets: IdVec::filled(0, sections),
+        }
+    }
+
+    /// The output section of an input section; `None` if it is not in the output.
+    #[inline]
+    pub fn output(&self, section: SectionId) -> Option<OutputId> {
+        self.places[section]
+    }
+
+    /// Offset of an input section in its output section, in bytes.
+    #[inline]
+    pub fn offset(&self, section: SectionId) -> u64 {
+        self.offsets[section]
+    }
+
+    /// Puts an input section into an output section.
+    pub fn place(&mut self, section: SectionId, output: OutputId) {
+        self.places[section] = Some(output);
+    }
+
+    /// Sets the offset of an input section.
+    pub fn set_offset(&mut self, section: SectionId, offset: u64) {
+        self.offsets[section] = offset;
+    }
+}
+
+/// All output sections of a link.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs<'a> {
+    /// The sections, in order of creation.
+    pub sections: IdVec<OutputId, OutputSection<'a>>,
+    /// Their order in the file.
+    pub order: Vec<OutputId>,
+}
+
+impl Outputs<'_> {
+    /// The first section called `name`, in file order.
+    pub fn by_name(&self, name: &[u8]) -> Option<OutputId> {
+        self.order
+            .iter()
+            .copied()
+            .find(|&id| self.sections[id].name == name)
+    }
+}

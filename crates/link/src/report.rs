@@ -1,0 +1,141 @@
+//! What a link did, for `--stats`, `--time`, the demo and benchmarks.
+
+use std::time::{Duration, Instant};
+
+use crate::layout::Layout;
+use crate::resolve::Resolved;
+use crate::symtab::SymbolTable;
+
+/// What a link did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Each phase and how long it took.
+    pub phases: Vec<(&'static str, Duration)>,
+    /// Number of input objects.
+    pub objects: usize,
+    /// Number of symbols in the output, the null symbol not counted.
+    pub symbols: usize,
+    /// Size of the output file in bytes.
+    pub bytes: usize,
+    /// The output sections.
+    pub sections: Vec<SectionReport>,
+    /// Warnings for the user.
+    pub warnings: Vec<String>,
+}
+
+/// What a link did with one output section.
+#[derive(Clone, Debug)]
+pub struct SectionReport {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Number of input sections in it.
+    pub inputs: usize,
+    /// Number of islands in it.
+    pub islands: u32,
+    /// Number of stubs in its islands.
+    pub stubs: usize,
+}
+
+impl Report {
+    /// What the link did, as text for people.
+    pub fn stats(&self) -> String {
+        let mut text = format!(
+            "{} objects, {} symbols, {} bytes\n",
+            self.objects, self.symbols, self.bytes
+        );
+        for section in self.sections.iter().filter(|section| section.islands > 0) {
+            let SectionReport {
+                name,
+                size,
+                inputs,
+                islands,
+                stubs,
+            } = section;
+            text += &format!(
+                "{name}: {size} bytes of {inputs} sections, {islands} islands, {stubs} stubs\n"
+            );
+        }
+        text
+    }
+
+    /// How long each phase took, as text for people.
+    pub fn times(&self) -> String {
+        let total: Duration = self.phases.iter().map(|&(_, time)| time).sum();
+        let line =
+            |name: &str, time: Duration| format!("{:>9.3} ms  {name}\n", time.as_secs_f64() * 1e3);
+        let phases = self.phases.iter().map(|&(name, time)| line(name, time));
+        phases.chain([line("in all", total)]).collect()
+    }
+}
+
+/// Measures phases.
+pub(crate) struct Clock {
+    report: Report,
+    last: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self {
+            report: Report::default(),
+            last: Instant::now(),
+        }
+    }
+
+    /// Goes on with the report of phases that are over.
+    pub(crate) fn resume(report: Report) -> Self {
+        Self {
+            report,
+            last: Instant::now(),
+        }
+    }
+
+    /// Ends the phase called `name`.
+    pub(crate) fn lap(&mut self, name: &'static str) {
+        let now = Instant::now();
+        self.report.phases.push((name, now - self.last));
+        self.last = now;
+    }
+
+    /// Ends the last phase.
+    pub(crate) fn finish(&mut self, name: &'static str) -> Report {
+        self.lap(name);
+        std::mem::take(&mut self.report)
+    }
+}
+
+/// Completes the report.
+pub(crate) fn summarize(
+    clock: Clock,
+    resolved: &Resolved<'_>,
+    layout: &Layout<'_>,
+    symbols: &SymbolTable,
+    bytes: usize,
+) -> Report {
+    let section = |&id: &crate::id::OutputId| {
+        let section = &layout.outputs.sections[id];
+        SectionReport {
+            name: String::from_utf8_lossy(section.name).into_owned(),
+            size: section.size,
+            inputs: section.sections().count(),
+            islands: layout
+                .module
+                .as_ref()
+                .map_or(0, |module| module.island_count(id)),
+            stubs: layout
+                .module
+                .as_ref()
+                .map_or(0, |module| module.stubs(id).len()),
+        }
+    };
+    Report {
+        objects: resolved.objects.len(),
+        symbols: symbols.symbols.len() - 1,
+        bytes,
+        sections: layout.outputs.order.iter().map(section).collect(),
+        warnings: layout.warnings.clone(),
+        ..clock.report
+    }
+}

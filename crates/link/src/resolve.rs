@@ -1,0 +1,360 @@
+//! Symbol resolution: which definition each global name gets, and which sections of link-once
+//! groups are kept. Objects join one after another in command-line order, since both depend on it.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use object::elf;
+
+use crate::error::LinkError;
+use crate::id::{GlobalId, Id, IdVec, ObjectId, SectionId};
+use crate::input::{InputSymbol, Object, SectionKind, SymbolPlace};
+
+/// A global symbol of the link.
+#[derive(Clone, Copy, Debug)]
+pub struct Global<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its definition so far.
+    pub definition: Definition,
+    /// `st_info`'s type nibble.
+    pub symbol_type: u8,
+    /// `st_other`: visibility, the most constraining of all mentions, and the definition's other bits.
+    pub other: u8,
+    /// `st_size` in bytes.
+    pub size: u64,
+}
+
+/// The definition of a global symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// None; weak if no object needs one.
+    Undefined {
+        /// Whether all mentions are weak.
+        weak: bool,
+    },
+    /// An object's symbol.
+    Object {
+        /// The object.
+        object: ObjectId,
+        /// Index in its symbol table.
+        symbol: u32,
+        /// Whether it is weak.
+        weak: bool,
+        /// `STB_GLOBAL` or `STB_GNU_UNIQUE` for strong ones.
+        binding: u8,
+    },
+    /// A common symbol: room is needed for it.
+    Common {
+        /// Alignment in bytes.
+        align: u64,
+    },
+    /// A symbol that the linker script assigns.
+    Script,
+}
+
+/// All inputs with their symbols resolved. Nothing later changes it.
+#[derive(Default)]
+pub struct Resolved<'a> {
+    /// The objects, in the order in which they joined.
+    pub objects: IdVec<ObjectId, Object<'a>>,
+    /// Where each object's sections begin among all [`SectionId`]s.
+    first_section: IdVec<ObjectId, u32>,
+    /// For each section, its object and its ELF index there.
+    section_places: IdVec<SectionId, (ObjectId, u32)>,
+    /// For each section, whether a link-once rule dropped it.
+    discarded: IdVec<SectionId, bool>,
+    /// The global symbols, in the order of first mention.
+    pub globals: IdVec<GlobalId, Global<'a>>,
+    names: HashMap<&'a [u8], GlobalId, RandomState>,
+    /// For each object, the global of each symbol from `first_global` on.
+    global_ids: IdVec<ObjectId, Vec<GlobalId>>,
+    link_once: HashMap<&'a [u8], ObjectId, RandomState>,
+    /// Sections that the linker made, and whether they come before all others or behind those of
+    /// the first object.
+    made: Vec<(SectionId, bool)>,
+    /// Symbols defined more than once.
+    pub errors: Vec<LinkError>,
+    /// Whether a second definition of a symbol is ignored instead of an error.
+    pub allow_multiple_definition: bool,
+}
+
+impl<'a> Resolved<'a> {
+    /// The id of the section with ELF index `index` of `object`.
+    #[inline]
+    pub fn section_id(&self, object: ObjectId, index: u32) -> SectionId {
+        SectionId::from_index((self.first_section[object] + index) as usize)
+    }
+
+    /// The object of a section and its ELF index there.
+    #[inline]
+    pub fn section_place(&self, section: SectionId) -> (ObjectId, u32) {
+        self.section_places[section]
+    }
+
+    /// A section.
+    #[inline]
+    pub fn section(&self, section: SectionId) -> &crate::input::InputSection<'a> {
+        let (object, index) = self.section_places[section];
+        &self.objects[object].sections[index as usize]
+    }
+
+    /// Adds a section that the linker made to the first object: in front of all sections of the
+    /// link, or behind those of that object.
+    pub(crate) fn add_made(
+        &mut self,
+        section: crate::input::InputSection<'a>,
+        in_front: bool,
+    ) -> SectionId {
+        let first = ObjectId::from_index(0);
+        let index = self.objects[first].sections.len() as u32;
+        self.objects[first].sections.push(section);
+        let id = self.section_places.push((first, index));
+        self.discarded.push(false);
+        self.made.push((id, in_front));
+        id
+    }
+
+    /// Whether the linker made the section.
+    pub fn is_made(&self, section: SectionId) -> bool {
+        self.made.iter().any(|&(made, _)| made == section)
+    }
+
+    /// Makes `name` a symbol that the script assigns, instead of what objects say of it.
+    pub fn define_by_script(&mut self, name: &'a [u8]) -> GlobalId {
+        let id = self.mention(name);
+        let global = &mut self.globals[id];
+        global.definition = Definition::Script;
+        global.symbol_type = elf::STT_NOTYPE.0;
+        global.size = 0;
+        id
+    }
+
+    /// How many sections all objects have.
+    pub fn section_count(&self) -> usize {
+        self.section_places.len()
+    }
+
+    /// All section ids, object by object.
+    pub fn section_ids(&self) -> impl Iterator<Item = SectionId> + '_ {
+        // Sections that the linker made have the highest ids.
+        let count = self.section_places.len() - self.made.len();
+        let of_first = self
+            .objects
+            .iter()
+            .next()
+            .map_or(0, |first| first.sections.len());
+        let of_first = (of_first - self.made.len()).min(count);
+        let made = |front| {
+            self.made
+                .iter()
+                .filter(move |&&(_, in_front)| in_front == front)
+                .map(|&(id, _)| id)
+        };
+        let read = move |range: std::ops::Range<usize>| range.map(SectionId::from_index);
+        made(true)
+            .chain(read(0..of_first))
+            .chain(made(false))
+            .chain(read(of_first..count))
+    }
+
+    /// Whether a link-once rule dropped the section.
+    pub fn is_discarded(&self, section: SectionId) -> bool {
+        self.discarded[section]
+    }
+
+    /// The global behind symbol `index` of `object`; `None` for locals.
+    #[inline]
+    pub fn global_of(&self, object: ObjectId, index: u32) -> Option<GlobalId> {
+        let first = self.objects[object].first_global;
+        let index = (index as usize).checked_sub(first)?;
+        self.global_ids[object].get(index).copied()
+    }
+
+    /// The global called `name`, if any object or the command line mentions it.
+    pub fn global(&self, name: &[u8]) -> Option<GlobalId> {
+        self.names.get(name).copied()
+    }
+
+    /// The global called `name`, made undefined if nothing mentioned it yet.
+    pub fn mention(&mut self, name: &'a [u8]) -> GlobalId {
+        let globals = &mut self.globals;
+        *self.names.entry(name).or_insert_with(|| {
+            globals.push(Global {
+                name,
+                definition: Definition::Undefined { weak: true },
+                symbol_type: elf::STT_NOTYPE.0,
+                other: elf::STV_DEFAULT.0,
+                size: 0,
+            })
+        })
+    }
+
+    /// Makes `name` undefined, as `-u` does.
+    pub fn need(&mut self, name: &'a [u8]) {
+        let id = self.mention(name);
+        if let Definition::Undefined { weak } = &mut self.globals[id].definition {
+            *weak = false;
+        }
+    }
+
+    /// Whether an archive should be searched for `name`: it is undefined and not weak.
+    pub fn wants(&self, name: &[u8]) -> bool {
+        self.global(name)
+            .is_some_and(|id| self.globals[id].definition == Definition::Undefined { weak: false })
+    }
+
+    /// Adds an object: decides about its link-once sections, then merges its global symbols.
+    pub fn add(&mut self, object: Object<'a>) -> ObjectId {
+        let first = self.section_places.len() as u32;
+        let id = ObjectId::from_index(self.objects.len());
+        for index in 0..object.sections.len() {
+            self.section_places.push((id, index as u32));
+            self.discarded.push(false);
+        }
+        self.first_section.push(first);
+        self.discard_link_once(&object, id, first);
+        let globals = object
+            .symbols
+            .get(object.first_global.max(1)..)
+            .unwrap_or_default();
+        let mut ids = Vec::with_capacity(globals.len());
+        let offset = object.symbols.len() - globals.len();
+        for (index, symbol) in globals.iter().enumerate() {
+            ids.push(self.merge(&object, id, first, (offset + index) as u32, symbol));
+        }
+        self.global_ids.push(ids);
+        let mut object = object;
+        object.first_global = offset;
+        self.objects.push(object)
+    }
+
+    /// The first group of a signature, and the first `.gnu.linkonce` section of a name, is kept; the
+    /// others are dropped (ELF gABI chapter 4, `GRP_COMDAT`).
+    fn discard_link_once(&mut self, object: &Object<'a>, id: ObjectId, first: u32) {
+        for group in &object.groups {
+            let comdat = group.flags & elf::GRP_COMDAT.0 != 0;
+            if comdat && *self.link_once.entry(group.signature).or_insert(id) != id {
+                for &section in group.members.iter().chain([&group.section]) {
+                    self.discarded[SectionId::from_index((first + section) as usize)] = true;
+                }
+            }
+        }
+        for (index, section) in object.sections.iter().enumerate() {
+            if section.group.is_none()
+                && section.kind == SectionKind::Content
+                && section.name.starts_with(b".gnu.linkonce")
+                && *self.link_once.entry(section.name).or_insert(id) != id
+            {
+                self.discarded[SectionId::from_index(first as usize + index)] = true;
+            }
+        }
+    }
+
+    fn merge(
+        &mut self,
+        object: &Object<'a>,
+        id: ObjectId,
+        first: u32,
+        index: u32,
+        symbol: &InputSymbol<'a>,
+    ) -> GlobalId {
+        let global_id = self.mention(symbol.name);
+        let weak = symbol.binding == elf::STB_WEAK.0;
+        let place = match symbol.place {
+            SymbolPlace::Section(section)
+                if self.discarded[SectionId::from_index((first + section) as usize)] =>
+            {
+                SymbolPlace::Undefined
+            }
+            place => place,
+        };
+        let global = &mut self.globals[global_id];
+        let object_definition = Definition::Object {
+            object: id,
+            symbol: index,
+            weak,
+            binding: symbol.binding,
+        };
+        let takes_over = match (place, global.definition) {
+            (SymbolPlace::Undefined, Definition::Undefined { weak: was_weak }) => {
+                global.definition = Definition::Undefined {
+                    weak: was_weak && weak,
+                };
+                false
+            }
+            (SymbolPlace::Undefined, _) | (_, Definition::Script) => false,
+            (SymbolPlace::Common, Definition::Common { align }) => {
+                global.definition = Definition::Common {
+                    align: align.max(symbol.value),
+                };
+                global.size = global.size.max(symbol.size);
+                false
+            }
+            (SymbolPlace::Common, Definition::Object { weak: false, .. }) => false,
+            (SymbolPlace::Common, _) => {
+                global.definition = Definition::Common {
+                    align: symbol.value.max(1),
+                };
+                true
+            }
+            (_, Definition::Undefined { .. }) => {
+                global.definition = object_definition;
+                true
+            }
+            (_, Definition::Object { weak: true, .. }) | (_, Definition::Common { .. })
+                if !weak =>
+            {
+                global.definition = object_definition;
+                true
+            }
+            (
+                _,
+                Definition::Object {
+                    object: other,
+                    weak: false,
+                    ..
+                },
+            ) if !weak => {
+                if !self.allow_multiple_definition {
+                    self.errors.push(LinkError::MultipleDefinition {
+                        symbol: String::from_utf8_lossy(symbol.name).into_owned(),
+                        file: object.name.clone(),
+                        first: self.objects[other].name.clone(),
+                    });
+                }
+                false
+            }
+            _ => false,
+        };
+        merge_attributes(&mut self.globals[global_id], symbol, takes_over);
+        global_id
+    }
+}
+
+/// Type, size and visibility: a definition's count, and a mention's where there is nothing better
+/// (bfd/elflink.c, `elf_link_add_object_symbols` and `elf_merge_st_other`).
+fn merge_attributes(global: &mut Global<'_>, symbol: &InputSymbol<'_>, takes_over: bool) {
+    if symbol.symbol_type != elf::STT_NOTYPE.0
+        && (takes_over || global.symbol_type == elf::STT_NOTYPE.0)
+    {
+        global.symbol_type = symbol.symbol_type;
+    }
+    if symbol.size != 0 && (takes_over || global.size == 0) {
+        global.size = symbol.size;
+    }
+    let rest = if takes_over {
+        symbol.other
+    } else {
+        global.other
+    } & !3;
+    global.other = rest | stricter(global.other & 3, symbol.other & 3);
+}
+
+/// The more constraining of two visibilities. By number, `STV_DEFAULT` (0) yields to all others, and
+/// of these the lowest is the strictest: internal 1, hidden 2, protected 3 (ELF gABI chapter 4).
+fn stricter(a: u8, b: u8) -> u8 {
+    match (a, b) {
+        (0, other) | (other, 0) => other,
+        _ => a.min(b),
+    }
+}

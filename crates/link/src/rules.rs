@@ -1,0 +1,71 @@
+//! What the linker executes of a script: output rules with their patterns, and statements.
+
+use klink_script::{FilePattern, Pattern};
+
+/// A compiled script.
+#[derive(Default)]
+pub(crate) struct Rules<'a> {
+    /// The output section statements, in order.
+    pub outputs: Vec<OutputRule<'a>>,
+}
+
+/// An output section statement.
+pub(crate) struct OutputRule<'a> {
+    pub name: &'a [u8],
+    /// `/DISCARD/`.
+    pub discard: bool,
+    /// `ALIGN(n)` behind the colon, in bytes.
+    pub align: Option<u64>,
+    pub constraint: Option<Constraint>,
+    pub parts: Vec<Part>,
+}
+
+/// ONLY_IF_RO and ONLY_IF_RW.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Constraint {
+    OnlyIfReadOnly,
+    OnlyIfWritable,
+}
+
+/// A part of an output section statement.
+pub(crate) enum Part {
+    /// `file(sections…)`.
+    Inputs(InputRule),
+    /// A statement to execute: its number in the script.
+    Statement {
+        number: u32,
+        /// Whether it puts bytes into the section.
+        emits_data: bool,
+    },
+}
+
+/// `file(sections…)`.
+pub(crate) struct InputRule {
+    pub file: FilePattern,
+    /// `EXCLUDE_FILE` in front of the parenthesis.
+    pub exclude: Vec<FilePattern>,
+    /// `SORT` around the file pattern.
+    pub sort_files: bool,
+    /// `INPUT_SECTION_FLAGS`: what `sh_flags` must have.
+    pub with_flags: u64,
+    /// What `sh_flags` must not have.
+    pub without_flags: u64,
+    pub sections: Vec<SectionRule>,
+}
+
+/// A pattern for section names.
+pub(crate) struct SectionRule {
+    pub name: Pattern,
+    /// `EXCLUDE_FILE` in front of the pattern.
+    pub exclude: Vec<FilePattern>,
+    /// By what sections are sorted, the first rule first.
+    pub sort: &'static [Sort],
+}
+
+/// A rule of `SORT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Name,
+    Alignment,
+    InitPriority,
+}

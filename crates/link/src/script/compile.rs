@@ -1,0 +1,310 @@
+//! From syntax trees to rules. What this linker does not execute yet is an error here, with its
+//! place in the script, and not when the script is parsed.
+
+use klink_script::{
+    Assignment, Command, Diagnostic, ExprKind, FileSort, InputSpec, OutputSection, SectionItem,
+    SectionSort, Span, Spanned, Statement,
+};
+
+use super::{Action, Program, ScriptStatement, Sources, script_error};
+use crate::error::Result;
+use crate::input::Storage;
+use crate::rules::{Constraint, InputRule, OutputRule, Part, Rules, SectionRule, Sort};
+
+/// Compiles scripts for relocatable output.
+///
+/// # Errors
+/// Constructs that are not executed yet.
+pub(crate) fn compile<'a>(sources: &Sources, storage: &'a Storage) -> Result<Program<'a>> {
+    let mut compiler = Compiler {
+        sources,
+        storage,
+        source: 0,
+        program: Program {
+            rules: Rules::default(),
+            statements: Vec::new(),
+        },
+    };
+    for (number, script) in sources.scripts() {
+        compiler.source = number;
+        for command in &script.commands {
+            compiler.command(command)?;
+        }
+    }
+    Ok(compiler.program)
+}
+
+struct Compiler<'a, 's> {
+    sources: &'s Sources,
+    storage: &'a Storage,
+    /// The script that is compiled now.
+    source: usize,
+    program: Program<'a>,
+}
+
+impl<'a> Compiler<'a, '_> {
+    fn error<T>(&self, diagnostic: Diagnostic) -> Result<T> {
+        Err(script_error(self.sources, self.source, diagnostic))
+    }
+
+    fn not_yet<T>(&self, what: &str, span: Span) -> Result<T> {
+        self.error(
+            Diagnostic::new(format!("{what} is not executed yet"), span)
+                .label("in a script for relocatable output (-r)")
+                .help("take it out of the script that is used with -r"),
+        )
+    }
+
+    fn command(&mut self, command: &Spanned<Command>) -> Result<()> {
+        let what = match &command.value {
+            Command::Sections(items) => return items.iter().try_for_each(|item| self.item(item)),
+            Command::Assign(assignment) => {
+                return self.top_level_assignment(assignment, command.span);
+            }
+            // Handled before inputs are read, or without meaning for relocatable output.
+            Command::OutputFormat { .. }
+            | Command::OutputArch(_)
+            | Command::Entry(_)
+            | Command::Extern(_)
+            | Command::Include(_)
+            | Command::ForceGroupAllocation
+            | Command::InhibitCommonAllocation
+            | Command::Target(_)
+            | Command::NoCrossRefs(_)
+            | Command::NoCrossRefsTo(_)
+            | Command::LdFeature(_)
+            | Command::Float
+            | Command::NoFloat => return Ok(()),
+            Command::Memory(_) => "MEMORY",
+            Command::Phdrs(_) => "PHDRS",
+            Command::Assert(_) => "ASSERT",
+            Command::Version(_) => "VERSION",
+            Command::Input(_) => "INPUT",
+            Command::Group(_) => "GROUP",
+            Command::Startup(_) => "STARTUP",
+            Command::SearchDir(_) => "SEARCH_DIR",
+            Command::Output(_) => "OUTPUT",
+            Command::RegionAlias { .. } => "REGION_ALIAS",
+            Command::ForceCommonAllocation => "FORCE_COMMON_ALLOCATION",
+            Command::Insert { .. } => "INSERT",
+            Command::Map(_) => "MAP",
+            Command::Hll(_) => "HLL",
+            Command::Syslib(_) => "SYSLIB",
+        };
+        self.not_yet(what, command.span)
+    }
+
+    fn item(&mut self, item: &Spanned<SectionItem>) -> Result<()> {
+        let what = match &item.value {
+            SectionItem::Output(output) => return self.output(output),
+            SectionItem::Assign(assignment) => {
+                return self.top_level_assignment(assignment, item.span);
+            }
+            SectionItem::Entry(_) => return Ok(()),
+            SectionItem::Overlay(_) => "OVERLAY",
+            SectionItem::Group(_) => "GROUP in SECTIONS",
+            SectionItem::Assert(_) => "ASSERT",
+            SectionItem::Include(_) => "INCLUDE in SECTIONS",
+        };
+        self.not_yet(what, item.span)
+    }
+
+    /// Outside of sections, the location counter of relocatable output is always 0: every section
+    /// begins there. An assignment to it is without effect.
+    fn top_level_assignment(&mut self, assignment: &Assignment, span: Span) -> Result<()> {
+        if assignment.target.value == "." {
+            return Ok(());
+        }
+        self.not_yet("a symbol assignment outside of an output section", span)
+    }
+
+    fn output(&mut self, output: &OutputSection) -> Result<()> {
+        let unsupported = [
+            (output.load_address.as_ref().map(|expr| expr.span), "AT"),
+            (output.subalign.as_ref().map(|expr| expr.span), "SUBALIGN"),
+            (
+                output.section_type.as_ref().map(|kind| kind.span),
+                "a section type",
+            ),
+        ];
+        if let Some((span, what)) = unsupported
+            .into_iter()
+            .find_map(|(span, what)| Some((span?, what)))
+        {
+            return self.not_yet(what, span);
+        }
+        let constraint = match output
+            .constraint
+            .as_ref()
+            .map(|constraint| (constraint.value, constraint.span))
+        {
+            None => None,
+            Some((klink_script::Constraint::OnlyIfReadOnly, _)) => Some(Constraint::OnlyIfReadOnly),
+            Some((klink_script::Constraint::OnlyIfReadWrite, _)) => {
+                Some(Constraint::OnlyIfWritable)
+            }
+            Some((klink_script::Constraint::Special, span)) => {
+                return self.not_yet("SPECIAL", span);
+            }
+        };
+        if let Some(address) = &output.address
+            && !matches!(&address.kind, ExprKind::Int(int) if int.value == 0)
+        {
+            return self.not_yet("an address other than 0", address.span);
+        }
+        let align = output
+            .align
+            .as_ref()
+            .map(|align| self.alignment(align))
+            .transpose()?;
+        let mut parts = Vec::new();
+        for statement in &output.statements {
+            self.statement(statement, output.is_discard(), &mut parts)?;
+        }
+        self.program.rules.outputs.push(OutputRule {
+            name: self
+                .storage
+                .names
+                .alloc(output.name.value.clone().into_bytes()),
+            discard: output.is_discard(),
+            align,
+            constraint,
+            parts,
+        });
+        Ok(())
+    }
+
+    fn alignment(&self, expr: &klink_script::Expr) -> Result<u64> {
+        match &expr.kind {
+            ExprKind::Int(int) if int.value.is_power_of_two() => Ok(int.value),
+            ExprKind::Int(_) => self.error(Diagnostic::new(
+                "an alignment must be a power of two",
+                expr.span,
+            )),
+            _ => self.not_yet("an alignment that is no number", expr.span),
+        }
+    }
+
+    fn statement(
+        &mut self,
+        statement: &Spanned<Statement>,
+        discard: bool,
+        parts: &mut Vec<Part>,
+    ) -> Result<()> {
+        let action = match &statement.value {
+            Statement::Input(input) => {
+                parts.push(Part::Inputs(self.input(input)?));
+                return Ok(());
+            }
+            // A final link makes tables of constructors here; relocatable output keeps the sections.
+            Statement::Constructors { .. } | Statement::CreateObjectSymbols => return Ok(()),
+            Statement::Assign(assignment) => Action::Assign(assignment.clone()),
+            Statement::Data { size, value } => Action::Data {
+                size: *size,
+                value: value.clone(),
+            },
+            Statement::Assert(_) => return self.not_yet("ASSERT", statement.span),
+            Statement::Fill(_) => return self.not_yet("FILL", statement.span),
+            Statement::Include(_) => {
+                return self.not_yet("INCLUDE in an output section", statement.span);
+            }
+        };
+        if discard {
+            return self.error(Diagnostic::new(
+                "/DISCARD/ can only take input sections",
+                statement.span,
+            ));
+        }
+        let emits_data = matches!(action, Action::Data { .. });
+        let number = self.program.statements.len() as u32;
+        self.program.statements.push(ScriptStatement {
+            source: self.source,
+            span: statement.span,
+            action,
+        });
+        parts.push(Part::Statement { number, emits_data });
+        Ok(())
+    }
+
+    fn input(&self, input: &InputSpec) -> Result<InputRule> {
+        let mut rule = InputRule {
+            file: input.file.pattern.value.clone(),
+            exclude: input
+                .file
+                .exclude
+                .iter()
+                .map(|file| file.value.clone())
+                .collect(),
+            sort_files: input.file.sort == Some(FileSort::Name),
+            with_flags: 0,
+            without_flags: 0,
+            sections: Vec::new(),
+        };
+        for flag in &input.flags {
+            let Some(bits) = section_flag(&flag.name.value) else {
+                return self.error(
+                    Diagnostic::new(
+                        format!("unknown section flag `{}`", flag.name.value),
+                        flag.name.span,
+                    )
+                    .help("flags are called as in the ELF gABI, such as SHF_ALLOC"),
+                );
+            };
+            *(if flag.without {
+                &mut rule.without_flags
+            } else {
+                &mut rule.with_flags
+            }) |= bits;
+        }
+        rule.sections = match &input.sections {
+            // A file without sections takes all that is left of it.
+            None => vec![SectionRule {
+                name: klink_script::Pattern::new("*"),
+                exclude: Vec::new(),
+                sort: &[],
+            }],
+            Some(sections) => sections
+                .iter()
+                .map(|section| SectionRule {
+                    name: section.pattern.value.clone(),
+                    exclude: section
+                        .exclude
+                        .iter()
+                        .map(|file| file.value.clone())
+                        .collect(),
+                    sort: sort_keys(section.sort),
+                })
+                .collect(),
+        };
+        Ok(rule)
+    }
+}
+
+fn sort_keys(sort: SectionSort) -> &'static [Sort] {
+    match sort {
+        SectionSort::Unspecified | SectionSort::None => &[],
+        SectionSort::Name => &[Sort::Name],
+        SectionSort::Alignment => &[Sort::Alignment],
+        SectionSort::NameThenAlignment => &[Sort::Name, Sort::Alignment],
+        SectionSort::AlignmentThenName => &[Sort::Alignment, Sort::Name],
+        SectionSort::InitPriority => &[Sort::InitPriority],
+    }
+}
+
+/// `sh_flags` by their names (ELF gABI chapter 4).
+fn section_flag(name: &str) -> Option<u64> {
+    use object::elf;
+    Some(match name {
+        "SHF_WRITE" => elf::SHF_WRITE.0,
+        "SHF_ALLOC" => elf::SHF_ALLOC.0,
+        "SHF_EXECINSTR" => elf::SHF_EXECINSTR.0,
+        "SHF_MERGE" => elf::SHF_MERGE.0,
+        "SHF_STRINGS" => elf::SHF_STRINGS.0,
+        "SHF_INFO_LINK" => elf::SHF_INFO_LINK.0,
+        "SHF_LINK_ORDER" => elf::SHF_LINK_ORDER.0,
+        "SHF_OS_NONCONFORMING" => elf::SHF_OS_NONCONFORMING.0,
+        "SHF_GROUP" => elf::SHF_GROUP.0,
+        "SHF_TLS" => elf::SHF_TLS.0,
+        _ => return None,
+    })
+}

@@ -1,0 +1,717 @@
+//! Writing: the file is laid out, made in memory in place, and put under its name only when whole.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use klink_arch::{Arch, Class, Endian};
+use object::elf;
+use rayon::prelude::*;
+
+use crate::error::{LinkError, Result};
+use crate::id::{IdVec, ObjectId, OutputId};
+use crate::layout::{Layout, align_up};
+use crate::made::BuildIdNote;
+use crate::output::{Piece, Traits};
+use crate::relocate::{Rewrite, Target, change_bytes, rewrite};
+use crate::resolve::Resolved;
+use crate::symtab::{OutputPlace, Strings, SymbolTable};
+
+/// Bytes of output from which copying on several threads pays.
+const PARALLEL_FROM: u64 = 4 << 20;
+
+/// `SHN_LORESERVE`: section numbers from here on stand in a table of their own (ELF gABI chapter 4).
+const FIRST_RESERVED: u32 = 0xff00;
+
+/// A section header of the output.
+#[derive(Clone, Debug, Default)]
+struct Header {
+    name: u32,
+    section_type: u32,
+    flags: u64,
+    offset: u64,
+    size: u64,
+    link: u32,
+    info: u32,
+    align: u64,
+    entry_size: u64,
+}
+
+/// What fills a section of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    Nothing,
+    Group(ObjectId, u32),
+    Contents(OutputId),
+    Relocations(OutputId),
+    Symbols,
+    SymbolSections,
+    SymbolNames,
+    SectionNames,
+}
+
+/// The file as it will be.
+struct FileLayout {
+    headers: Vec<Header>,
+    bodies: Vec<Body>,
+    numbers: IdVec<OutputId, u32>,
+    names: Strings,
+    header_table: u64,
+    size: u64,
+}
+
+/// Sizes of structures that depend on the class.
+struct Sizes {
+    header: u64,
+    section: u64,
+    symbol: u64,
+    word: u64,
+}
+
+impl Sizes {
+    fn of(class: Class) -> Self {
+        match class {
+            Class::Elf32 => Self {
+                header: 52,
+                section: 40,
+                symbol: 16,
+                word: 4,
+            },
+            Class::Elf64 => Self {
+                header: 64,
+                section: 64,
+                symbol: 24,
+                word: 8,
+            },
+        }
+    }
+
+    fn relocation(&self, explicit: bool) -> u64 {
+        self.word * if explicit { 3 } else { 2 }
+    }
+}
+
+/// Everything that is written.
+pub(crate) struct Output<'a, 'l> {
+    pub resolved: &'l Resolved<'a>,
+    pub layout: &'l Layout<'a>,
+    pub symbols: &'l SymbolTable,
+    pub arch: &'static Arch,
+    /// `e_flags`.
+    pub flags: u32,
+    /// `EI_OSABI`.
+    pub os_abi: u8,
+    /// Bytes of the script's statements: [`crate::script`]'s answer for each.
+    pub statement_bytes: &'l [Vec<u8>],
+    /// The build-id's note.
+    pub build_id: Option<BuildIdNote>,
+}
+
+impl Output<'_, '_> {
+    /// Makes the bytes of the whole file. The build-id, if any, is still zero; its place is given.
+    pub(crate) fn make(&self) -> Result<(Vec<u8>, Option<std::ops::Range<usize>>)> {
+        let file = self.lay_out_file();
+        let mut bytes = vec![0; file.size as usize];
+        self.write_headers(&file, &mut bytes);
+        self.fill(&file, &mut bytes)?;
+        let build_id = self.build_id.and_then(|BuildIdNote { section, size }| {
+            let output = self.layout.placements.output(section)?;
+            let header = &file.headers[file.numbers[output] as usize];
+            let end = header.offset
+                + self.layout.placements.offset(section)
+                + self.resolved.section(section).size;
+            Some(end as usize - size..end as usize)
+        });
+        Ok((bytes, build_id))
+    }
+
+    /// Numbers sections as GNU ld does: groups first, each section followed by its relocations,
+    /// then the tables (bfd/elf.c, `assign_section_numbers`). Contents come first in the file.
+    fn lay_out_file(&self) -> FileLayout {
+        let sizes = Sizes::of(self.arch.class);
+        let mut file = FileLayout {
+            headers: vec![Header::default()],
+            bodies: vec![Body::Nothing],
+            numbers: IdVec::filled(0, self.layout.outputs.sections.len()),
+            names: Strings::new(),
+            header_table: 0,
+            size: 0,
+        };
+        self.add_groups(&mut file);
+        self.add_sections(&mut file, &sizes);
+        self.add_tables(&mut file, &sizes);
+        self.link_sections(&mut file);
+        place_in_file(&mut file, &sizes);
+        file
+    }
+
+    fn add_groups(&self, file: &mut FileLayout) {
+        for (object, input) in self.resolved.objects.iter_ids() {
+            for (number, group) in input.groups.iter().enumerate() {
+                let members = self.group_members(object, number as u32);
+                let id = self.resolved.section_id(object, group.section);
+                if members.is_empty() || self.resolved.is_discarded(id) || !self.layout.keep_groups
+                {
+                    continue;
+                }
+                let with_relocations = members
+                    .iter()
+                    .filter(|&&member| self.relocation_count(member) > 0)
+                    .count();
+                file.headers.push(Header {
+                    name: file.names.add(input.sections[group.section as usize].name),
+                    section_type: elf::SHT_GROUP.0,
+                    size: 4 * (1 + members.len() + with_relocations) as u64,
+                    info: self
+                        .symbols
+                        .number_of(self.resolved, object, group.signature_symbol),
+                    align: 4,
+                    entry_size: 4,
+                    ..Header::default()
+                });
+                file.bodies.push(Body::Group(object, number as u32));
+            }
+        }
+    }
+
+    fn group_members(&self, object: ObjectId, group: u32) -> Vec<OutputId> {
+        let group = &self.resolved.objects[object].groups[group as usize];
+        let members = group
+            .members
+            .iter()
+            .map(|&member| self.resolved.section_id(object, member));
+        let mut outputs: Vec<OutputId> = members
+            .filter_map(|member| self.layout.placements.output(member))
+            .collect();
+        outputs.dedup();
+        outputs
+    }
+
+    fn add_sections(&self, file: &mut FileLayout, sizes: &Sizes) {
+        for &id in &self.layout.outputs.order {
+            let section = &self.layout.outputs.sections[id];
+            let number = file.headers.len() as u32;
+            let count = self.relocation_count(id);
+            let explicit = self.has_explicit_addends(id);
+            let prefix: &[u8] = if explicit { b".rela" } else { b".rel" };
+            let table_name = if count > 0 {
+                file.names.add_with_prefix(prefix, section.name)
+            } else {
+                0
+            };
+            file.numbers[id] = number;
+            file.headers.push(Header {
+                name: file.names.add(section.name),
+                section_type: section.file_type(),
+                flags: section.file_flags(),
+                size: section.size,
+                info: section.info,
+                align: section.align,
+                entry_size: section.entry_size,
+                ..Header::default()
+            });
+            file.bodies.push(Body::Contents(id));
+            if count > 0 {
+                let group = section.group.map_or(0, |_| elf::SHF_GROUP.0);
+                file.headers.push(Header {
+                    name: table_name,
+                    section_type: if explicit {
+                        elf::SHT_RELA.0
+                    } else {
+                        elf::SHT_REL.0
+                    },
+                    flags: elf::SHF_INFO_LINK.0 | group,
+                    size: count as u64 * sizes.relocation(explicit),
+                    info: number,
+                    align: sizes.word,
+                    entry_size: sizes.relocation(explicit),
+                    ..Header::default()
+                });
+                file.bodies.push(Body::Relocations(id));
+            }
+        }
+    }
+
+    fn has_explicit_addends(&self, output: OutputId) -> bool {
+        let sections = self.layout.outputs.sections[output].sections();
+        let tables = sections.map(|section| &self.resolved.section(section).relocations);
+        tables
+            .filter(|table| !table.is_empty())
+            .map(|table| table.is_rela())
+            .next()
+            .unwrap_or(matches!(self.arch.addends, klink_arch::Addends::Rela))
+    }
+
+    fn relocation_count(&self, output: OutputId) -> usize {
+        let stubs = self.layout.module.as_ref().map_or(0, |module| {
+            module
+                .stub_relocations(&self.layout.placements, output)
+                .count()
+        });
+        let all_stay = self.layout.module.is_none() && !self.layout.has_discards;
+        let of_section = |section| {
+            let relocations = &self.resolved.section(section).relocations;
+            if all_stay {
+                return relocations.len();
+            }
+            let stays = |(index, relocation)| {
+                let change = rewrite(self.resolved, self.layout, section, index, &relocation);
+                matches!(change, Rewrite::Keep { .. } | Rewrite::Void)
+            };
+            relocations
+                .iter()
+                .enumerate()
+                .filter(|&one| stays(one))
+                .count()
+        };
+        stubs
+            + self.layout.outputs.sections[output]
+                .sections()
+                .map(of_section)
+                .sum::<usize>()
+    }
+
+    fn add_tables(&self, file: &mut FileLayout, sizes: &Sizes) {
+        let count = self.symbols.symbols.len() as u64;
+        file.headers.push(Header {
+            name: file.names.add(b".symtab"),
+            section_type: elf::SHT_SYMTAB.0,
+            size: count * sizes.symbol,
+            info: self.symbols.first_global,
+            align: sizes.word,
+            entry_size: sizes.symbol,
+            ..Header::default()
+        });
+        file.bodies.push(Body::Symbols);
+        if file.headers.len() as u32 >= FIRST_RESERVED {
+            file.headers.push(Header {
+                name: file.names.add(b".symtab_shndx"),
+                section_type: elf::SHT_SYMTAB_SHNDX.0,
+                size: count * 4,
+                align: 4,
+                entry_size: 4,
+                ..Header::default()
+            });
+            file.bodies.push(Body::SymbolSections);
+        }
+        file.headers.push(Header {
+            name: file.names.add(b".strtab"),
+            section_type: elf::SHT_STRTAB.0,
+            size: self.symbols.strings.bytes().len() as u64,
+            align: 1,
+            ..Header::default()
+        });
+        file.bodies.push(Body::SymbolNames);
+        let name = file.names.add(b".shstrtab");
+        file.headers.push(Header {
+            name,
+            section_type: elf::SHT_STRTAB.0,
+            size: file.names.bytes().len() as u64,
+            align: 1,
+            ..Header::default()
+        });
+        file.bodies.push(Body::SectionNames);
+    }
+
+    /// Fills in `sh_link` and the `sh_info`s that are section numbers.
+    fn link_sections(&self, file: &mut FileLayout) {
+        let number_of = |body| {
+            file.bodies
+                .iter()
+                .position(|&other| other == body)
+                .unwrap_or(0) as u32
+        };
+        let (symbols, strings) = (number_of(Body::Symbols), number_of(Body::SymbolNames));
+        for (header, body) in file.headers.iter_mut().zip(&file.bodies) {
+            match *body {
+                Body::Group(..) | Body::Relocations(_) | Body::SymbolSections => {
+                    header.link = symbols
+                }
+                Body::Symbols => header.link = strings,
+                Body::Contents(id) => {
+                    let section = &self.layout.outputs.sections[id];
+                    let linked = section
+                        .linked_to
+                        .and_then(|linked| self.layout.placements.output(linked));
+                    if let Some(linked) = linked {
+                        header.link = file.numbers[linked];
+                    }
+                    if let Some(special) = self.arch.special_section(section.name) {
+                        header.section_type = special.section_type;
+                        header.entry_size = special.entry_size;
+                        let about = special
+                            .info_section
+                            .and_then(|about| self.layout.outputs.by_name(about.as_bytes()));
+                        if let Some(about) = about {
+                            header.info = file.numbers[about];
+                            header.flags |= elf::SHF_INFO_LINK.0;
+                        }
+                    }
+                }
+                Body::Nothing | Body::SymbolNames | Body::SectionNames => {}
+            }
+        }
+    }
+
+    fn write_headers(&self, file: &FileLayout, bytes: &mut [u8]) {
+        let mut out = Encoder {
+            class: self.arch.class,
+            endian: self.arch.endian,
+            bytes,
+            at: 0,
+        };
+        let sizes = Sizes::of(self.arch.class);
+        let class = if self.arch.class == Class::Elf32 {
+            elf::ELFCLASS32.0
+        } else {
+            elf::ELFCLASS64.0
+        };
+        let data = if self.arch.endian == Endian::Little {
+            elf::ELFDATA2LSB.0
+        } else {
+            elf::ELFDATA2MSB.0
+        };
+        out.raw(&[
+            0x7f,
+            b'E',
+            b'L',
+            b'F',
+            class,
+            data,
+            elf::EV_CURRENT.0,
+            self.os_abi,
+        ]);
+        out.raw(&[0; 8]);
+        out.half(elf::ET_REL.0);
+        out.half(self.arch.machine);
+        out.word32(u32::from(elf::EV_CURRENT.0));
+        out.word(0);
+        out.word(0);
+        out.word(file.header_table);
+        out.word32(self.flags);
+        out.half(sizes.header as u16);
+        out.half(0);
+        out.half(0);
+        out.half(sizes.section as u16);
+        let count = file.headers.len() as u32;
+        let names = count - 1;
+        // Numbers that do not fit stand in header 0 (ELF gABI chapter 4, e_shnum and e_shstrndx).
+        out.half(if count < FIRST_RESERVED {
+            count as u16
+        } else {
+            0
+        });
+        out.half(if names < FIRST_RESERVED {
+            names as u16
+        } else {
+            elf::SHN_XINDEX.0
+        });
+        out.at = file.header_table as usize;
+        for (number, header) in file.headers.iter().enumerate() {
+            let mut header = header.clone();
+            if number == 0 && count >= FIRST_RESERVED {
+                header.size = u64::from(count);
+                header.link = names;
+            }
+            out.section_header(&header);
+        }
+    }
+
+    fn fill(&self, file: &FileLayout, bytes: &mut [u8]) -> Result<()> {
+        let mut parts: Vec<(Body, &mut [u8])> = Vec::with_capacity(file.headers.len());
+        let mut order: Vec<usize> = (1..file.headers.len())
+            .filter(|&number| file.headers[number].section_type != elf::SHT_NOBITS.0)
+            .collect();
+        // An empty section stands in front of the one that begins at the same place.
+        order.sort_unstable_by_key(|&number| {
+            (file.headers[number].offset, file.headers[number].size)
+        });
+        let mut rest = bytes;
+        let mut at = 0;
+        for number in order {
+            let header = &file.headers[number];
+            let skip = (header.offset - at) as usize;
+            let (part, behind) = rest[skip..].split_at_mut(header.size as usize);
+            parts.push((file.bodies[number], part));
+            rest = behind;
+            at = header.offset + header.size;
+        }
+        if file.size >= PARALLEL_FROM {
+            parts
+                .into_par_iter()
+                .try_for_each(|(body, part)| self.fill_part(file, body, part))
+        } else {
+            parts
+                .into_iter()
+                .try_for_each(|(body, part)| self.fill_part(file, body, part))
+        }
+    }
+
+    fn fill_part(&self, file: &FileLayout, body: Body, part: &mut [u8]) -> Result<()> {
+        match body {
+            Body::Nothing => {}
+            Body::Contents(id) => self.fill_contents(id, part)?,
+            Body::Relocations(id) => self.fill_relocations(id, part),
+            Body::Group(object, number) => self.fill_group(file, object, number, part),
+            Body::Symbols => self.fill_symbols(file, part),
+            Body::SymbolSections => {
+                let mut out = self.encoder(part);
+                for symbol in &self.symbols.symbols {
+                    let number = match symbol.place {
+                        OutputPlace::Section(id) if file.numbers[id] >= FIRST_RESERVED => {
+                            file.numbers[id]
+                        }
+                        _ => 0,
+                    };
+                    out.word32(number);
+                }
+            }
+            Body::SymbolNames => part.copy_from_slice(self.symbols.strings.bytes()),
+            Body::SectionNames => part.copy_from_slice(file.names.bytes()),
+        }
+        Ok(())
+    }
+
+    fn encoder<'b>(&self, bytes: &'b mut [u8]) -> Encoder<'b> {
+        Encoder {
+            class: self.arch.class,
+            endian: self.arch.endian,
+            bytes,
+            at: 0,
+        }
+    }
+
+    fn fill_contents(&self, id: OutputId, part: &mut [u8]) -> Result<()> {
+        let section = &self.layout.outputs.sections[id];
+        let code = section.traits.contains(Traits::CODE);
+        let mut end = 0;
+        let mut statement_at = 0u64;
+        let fill_gap = |part: &mut [u8], from: usize, to: usize| {
+            if code && from < to {
+                self.arch.code_fill.fill(&mut part[from..to]);
+            }
+        };
+        for piece in &section.pieces {
+            let (start, data): (u64, &[u8]) = match *piece {
+                Piece::Section(input) => (
+                    self.layout.placements.offset(input),
+                    self.resolved.section(input).data,
+                ),
+                Piece::Statement(number) => (statement_at, &self.statement_bytes[number as usize]),
+            };
+            let start = start as usize;
+            let target = &mut part[start..start + data.len()];
+            target.copy_from_slice(data);
+            let mut length = data.len();
+            if let Piece::Section(input) = *piece {
+                change_bytes(self.resolved, self.layout, self.arch, input, target)?;
+                length = self.resolved.section(input).size as usize;
+            }
+            if self.layout.module.is_none() || start > end {
+                fill_gap(part, end, start);
+            }
+            end = start + length;
+            statement_at = end as u64;
+        }
+        if let Some(module) = &self.layout.module {
+            module
+                .write_stubs(self.arch, id, part)
+                .map_err(|error| LinkError::BadSection {
+                    file: "output".to_owned(),
+                    section: String::from_utf8_lossy(section.name).into_owned(),
+                    what: format!("a stub does not fit: {error}"),
+                })?;
+        }
+        Ok(())
+    }
+
+    fn fill_relocations(&self, id: OutputId, part: &mut [u8]) {
+        let explicit = self.has_explicit_addends(id);
+        let mut out = self.encoder(part);
+        let mut put = |offset: u64, target: Target, number: u32, addend: i64| {
+            out.word(offset);
+            out.relocation_info(self.symbols.number(target), number);
+            if explicit {
+                out.word(addend.cast_unsigned());
+            }
+        };
+        let section = &self.layout.outputs.sections[id];
+        for input in section.sections() {
+            let base = self.layout.placements.offset(input);
+            for (index, relocation) in self.resolved.section(input).relocations.iter().enumerate() {
+                let offset = base.wrapping_add(relocation.offset);
+                match rewrite(self.resolved, self.layout, input, index, &relocation) {
+                    Rewrite::Keep {
+                        target,
+                        number,
+                        addend,
+                        ..
+                    } => put(offset, target, number, addend),
+                    Rewrite::Void => put(offset, Target::None, 0, 0),
+                    Rewrite::Apply { .. } | Rewrite::Drop => {}
+                }
+            }
+        }
+        if let Some(module) = &self.layout.module {
+            for stub in module.stub_relocations(&self.layout.placements, id) {
+                put(stub.offset, stub.target, stub.number, stub.addend);
+            }
+        }
+    }
+
+    fn fill_group(&self, file: &FileLayout, object: ObjectId, number: u32, part: &mut [u8]) {
+        let mut out = self.encoder(part);
+        out.word32(self.resolved.objects[object].groups[number as usize].flags);
+        for member in self.group_members(object, number) {
+            out.word32(file.numbers[member]);
+            if self.relocation_count(member) > 0 {
+                out.word32(file.numbers[member] + 1);
+            }
+        }
+    }
+
+    fn fill_symbols(&self, file: &FileLayout, part: &mut [u8]) {
+        let mut out = self.encoder(part);
+        for symbol in &self.symbols.symbols {
+            let place = match symbol.place {
+                OutputPlace::Undefined => elf::SHN_UNDEF.0,
+                OutputPlace::Absolute => elf::SHN_ABS.0,
+                OutputPlace::Common => elf::SHN_COMMON.0,
+                OutputPlace::Section(id) if file.numbers[id] >= FIRST_RESERVED => elf::SHN_XINDEX.0,
+                OutputPlace::Section(id) => file.numbers[id] as u16,
+            };
+            out.word32(symbol.name);
+            match self.arch.class {
+                Class::Elf32 => {
+                    out.word(symbol.value);
+                    out.word(symbol.size);
+                    out.raw(&[symbol.info, symbol.other]);
+                    out.half(place);
+                }
+                Class::Elf64 => {
+                    out.raw(&[symbol.info, symbol.other]);
+                    out.half(place);
+                    out.word(symbol.value);
+                    out.word(symbol.size);
+                }
+            }
+        }
+    }
+}
+
+/// Contents first, then symbols, names, relocations, section names, and the headers.
+fn place_in_file(file: &mut FileLayout, sizes: &Sizes) {
+    let mut at = sizes.header;
+    let passes: [fn(&Body) -> bool; 4] = [
+        |body| matches!(body, Body::Group(..) | Body::Contents(_)),
+        |body| {
+            matches!(
+                body,
+                Body::Symbols | Body::SymbolSections | Body::SymbolNames
+            )
+        },
+        |body| matches!(body, Body::Relocations(_)),
+        |body| matches!(body, Body::SectionNames),
+    ];
+    for in_pass in passes {
+        for (header, body) in file.headers.iter_mut().zip(&file.bodies) {
+            if !in_pass(body) {
+                continue;
+            }
+            let align = header.align.max(1);
+            // Alignments are bounded by the reader, sizes by memory: no overflow.
+            header.offset = align_up(at, align).unwrap_or(at);
+            if header.section_type != elf::SHT_NOBITS.0 {
+                at = header.offset + header.size;
+            }
+        }
+    }
+    file.header_table = align_up(at, sizes.word).unwrap_or(at);
+    file.size = file.header_table + file.headers.len() as u64 * sizes.section;
+}
+
+/// Writes numbers in the output's class and byte order, one after another.
+struct Encoder<'b> {
+    class: Class,
+    endian: Endian,
+    bytes: &'b mut [u8],
+    at: usize,
+}
+
+impl Encoder<'_> {
+    fn raw(&mut self, bytes: &[u8]) {
+        self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
+    fn half(&mut self, value: u16) {
+        match self.endian {
+            Endian::Little => self.raw(&value.to_le_bytes()),
+            Endian::Big => self.raw(&value.to_be_bytes()),
+        }
+    }
+
+    fn word32(&mut self, value: u32) {
+        match self.endian {
+            Endian::Little => self.raw(&value.to_le_bytes()),
+            Endian::Big => self.raw(&value.to_be_bytes()),
+        }
+    }
+
+    /// A word of the class's width.
+    fn word(&mut self, value: u64) {
+        match (self.class, self.endian) {
+            (Class::Elf32, _) => self.word32(value as u32),
+            (Class::Elf64, Endian::Little) => self.raw(&value.to_le_bytes()),
+            (Class::Elf64, Endian::Big) => self.raw(&value.to_be_bytes()),
+        }
+    }
+
+    /// `r_info` (ELF gABI chapter 4): 24 and 8 bits, or 32 and 32.
+    fn relocation_info(&mut self, symbol: u32, number: u32) {
+        match self.class {
+            Class::Elf32 => self.word32(symbol << 8 | number & 0xff),
+            Class::Elf64 => self.word(u64::from(symbol) << 32 | u64::from(number)),
+        }
+    }
+
+    fn section_header(&mut self, header: &Header) {
+        self.word32(header.name);
+        self.word32(header.section_type);
+        self.word(header.flags);
+        self.word(0);
+        self.word(header.offset);
+        self.word(header.size);
+        self.word32(header.link);
+        self.word32(header.info);
+        self.word(header.align);
+        self.word(header.entry_size);
+    }
+}
+
+/// Puts `bytes` under `path`, whole or not at all: they are written next to it and renamed. What
+/// is no regular file (`/dev/null`) is written to directly.
+///
+/// # Errors
+/// [`LinkError::Io`]; the file that was there before is then unchanged.
+pub(crate) fn put_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let error = |source| LinkError::Io {
+        action: "write",
+        path: path.to_path_buf(),
+        source,
+    };
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::write(path, bytes).map_err(error);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|source| {
+        // The error that matters is the first one.
+        let _ = fs::remove_file(&temporary);
+        error(source)
+    })
+}

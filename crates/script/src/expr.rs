@@ -219,6 +219,11 @@ impl Function2 {
 }
 
 impl NameFunction {
+    /// Whether the name is read as scripts' section and file names are.
+    pub(crate) fn reads_script_name(self) -> bool {
+        !matches!(self, NameFunction::Defined | NameFunction::Constant)
+    }
+
     /// The function's name.
     pub fn text(self) -> &'static str {
         match self {

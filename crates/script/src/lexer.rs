@@ -379,10 +379,15 @@ fn number_value(rest: &str, length: usize, start: usize) -> Result<u64, ScriptEr
         let kind = ErrorKind::BadNumber {
             text: text.to_owned(),
         };
-        let help = format!(
-            "write it with 0x, or with the letter of its base at the end \
-             (12d, 17o, 101b, 1fh); if it is a symbol, quote it: \"{text}\""
-        );
+        let help = match text.starts_with(|first: char| first.is_ascii_digit()) {
+            true => "write it with 0x, or with the letter of its base at the end: \
+                     12d, 17o, 101b, 1fh"
+                .to_owned(),
+            false => format!(
+                "hexadecimal digits that end in b, d, h, o or x are a number in an \
+                 expression; quote the symbol: \"{text}\""
+            ),
+        };
         ScriptError::new(kind, span(start, start + length)).help(help)
     };
     if next.is_ascii_alphanumeric() || next == b'_' {

@@ -20,16 +20,20 @@
 #![forbid(unsafe_code)]
 
 mod ast;
+mod constructs;
 mod diagnostic;
+pub mod eval;
 mod expr;
 mod keyword;
 mod lexer;
 mod parser;
 mod pattern;
+mod print;
 mod source;
 mod version;
 
 pub use ast::*;
+pub use constructs::Construct;
 pub use diagnostic::{Diagnostic, ErrorKind, ScriptError};
 pub use expr::*;
 pub use parser::{

@@ -5,7 +5,7 @@ use crate::ast::{Assertion, AssignKind, AssignOp, Assignment, Command, InputItem
 use crate::diagnostic::{ErrorKind, ScriptError, nearest};
 use crate::keyword::Keyword;
 use crate::lexer::{Mode, Punct, TokenKind};
-use crate::source::Name;
+use crate::source::{Name, Span};
 
 impl Parser<'_> {
     pub(super) fn command(&mut self) -> Result<Command> {
@@ -23,15 +23,15 @@ impl Parser<'_> {
         };
         Ok(match keyword {
             Keyword::Sections => {
-                self.expect(MODE, Punct::BraceOpen, "after `SECTIONS`")?;
+                let open = self.expect(MODE, Punct::BraceOpen, "after `SECTIONS`")?;
                 let items = self.section_items()?;
-                self.expect_block_end("a section, an assignment or a command")?;
+                self.expect_block_end(open, "a section, an assignment or a command")?;
                 Command::Sections(items)
             }
             Keyword::Memory => {
-                self.expect(MODE, Punct::BraceOpen, "after `MEMORY`")?;
+                let open = self.expect(MODE, Punct::BraceOpen, "after `MEMORY`")?;
                 let items = self.memory_items()?;
-                self.expect_block_end("a memory region")?;
+                self.expect_block_end(open, "a memory region")?;
                 Command::Memory(items)
             }
             Keyword::Phdrs => Command::Phdrs(self.phdrs()?),
@@ -79,7 +79,8 @@ impl Parser<'_> {
                     message: format!("`{text}` is not a command"),
                 };
                 return Err(ScriptError::new(kind, self.last).help(format!(
-                    "`{text}` has a meaning inside expressions or output sections only"
+                    "`{text}` has a meaning inside expressions or output sections only; \
+                     a symbol of that name is quoted: \"{text}\""
                 )));
             }
         })
@@ -124,16 +125,13 @@ impl Parser<'_> {
         )
     }
 
-    /// The `}` of a block, whose parts `expected` names.
-    pub(super) fn expect_block_end(&mut self, expected: &str) -> Result<()> {
+    /// The `}` of a block of `SECTIONS` or `MEMORY` that `open` opened.
+    pub(super) fn expect_block_end(&mut self, open: Span, expected: &str) -> Result<()> {
         if self.at(Mode::Script, Punct::Semicolon)? {
             let error = self.expected(Mode::Script, &format!("{expected}, or `}}`"));
             return Err(error.help("remove the `;`: GNU ld allows none here"));
         }
-        if self.eat(Mode::Script, Punct::BraceClose)? {
-            return Ok(());
-        }
-        Err(self.expected(Mode::Script, &format!("{expected}, or `}}`")))
+        self.close_block(Mode::Script, open, expected)
     }
 
     /// An assignment, without its separator. Its first token is read in

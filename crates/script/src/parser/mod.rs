@@ -222,7 +222,14 @@ impl<'a> Parser<'a> {
         if token.kind == TokenKind::Punct(punct) {
             return Ok(self.next(mode)?.span);
         }
+        let last = &self.text[self.last.start as usize..self.last.end as usize];
         let mut error = self.expected(mode, &format!("`{}` {context}", punct.text()));
+        if last.ends_with(punct.text())
+            && !last.starts_with('"')
+            && let Some(help) = glued(last)
+        {
+            error = error.help(help);
+        }
         // What is missing belongs behind the last token, not before the next.
         if matches!(punct, Punct::Semicolon) {
             let end = self.last.end;
@@ -237,6 +244,21 @@ impl<'a> Parser<'a> {
 
     fn close(&mut self, mode: Mode, context: &str) -> Result<()> {
         self.expect(mode, Punct::ParenClose, context).map(drop)
+    }
+
+    /// The `}` of the block that `open` opened, where `expected` is what else
+    /// may stand.
+    fn close_block(&mut self, mode: Mode, open: Span, expected: &str) -> Result<()> {
+        if self.eat(mode, Punct::BraceClose)? {
+            return Ok(());
+        }
+        let error = self.expected(mode, &format!("{expected}, or `}}`"));
+        if !self.at_end(mode)? {
+            return Err(error);
+        }
+        let before = &self.text[..open.start as usize];
+        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+        Err(error.help(format!("the `{{` in line {line} has no `}}`")))
     }
 
     /// An error: the next token is not what is expected.

@@ -10,7 +10,7 @@ use crate::diagnostic::{ErrorKind, ScriptError, nearest};
 use crate::keyword::Keyword;
 use crate::lexer::{Mode, Punct, TokenKind};
 use crate::pattern::Pattern;
-use crate::source::{Name, Spanned};
+use crate::source::{Name, Span, Spanned};
 
 const MODE: Mode = Mode::Wild;
 
@@ -22,12 +22,10 @@ struct Sorted {
 }
 
 impl Parser<'_> {
-    /// The statements after an opening brace, and the closing brace.
-    pub(super) fn statement_block(&mut self) -> Result<Vec<Spanned<Statement>>> {
+    /// The statements after the brace that `open` is, and the closing brace.
+    pub(super) fn statement_block(&mut self, open: Span) -> Result<Vec<Spanned<Statement>>> {
         let statements = self.statements()?;
-        if !self.eat(MODE, Punct::BraceClose)? {
-            return Err(self.expected(MODE, "a statement or `}`"));
-        }
+        self.close_block(MODE, open, "a statement")?;
         Ok(statements)
     }
 
@@ -196,7 +194,8 @@ impl Parser<'_> {
             sort,
         };
         if self.at(MODE, Punct::ParenOpen)? {
-            if let Some(error) = misspelt(&sorted.name) {
+            let is_quoted = self.text[sorted.name.span.start as usize..].starts_with('"');
+            if let Some(error) = misspelt(&sorted.name).filter(|_| !is_quoted) {
                 return Err(error);
             }
             self.next(MODE)?;
@@ -311,8 +310,7 @@ fn misspelt(name: &Name) -> Option<ScriptError> {
         name: name.value.clone(),
     };
     let help = format!(
-        "did you mean `{word}`? A file of the name {0} is written \"{0}\" with a wildcard, \
-         such as *{0}",
+        "did you mean `{word}`? A file of that name is quoted: \"{}\"",
         name.value
     );
     Some(ScriptError::new(kind, name.span).help(help))

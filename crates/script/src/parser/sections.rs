@@ -10,7 +10,7 @@ use crate::diagnostic::{ErrorKind, ScriptError, nearest};
 use crate::expr::Expr;
 use crate::keyword::Keyword;
 use crate::lexer::{Mode, Punct, TokenKind};
-use crate::source::{Name, Spanned};
+use crate::source::{Name, Span, Spanned};
 
 /// The words that a name before a `(` may have been meant to be.
 const ITEM_WORDS: [&str; 7] = [
@@ -98,8 +98,8 @@ impl Parser<'_> {
             false => None,
         };
         let constraint = self.section_constraint()?;
-        self.section_body_start()?;
-        let statements = self.statement_block()?;
+        let open = self.section_body_start()?;
+        let statements = self.statement_block(open)?;
         let placement = self.placement()?;
         Ok(OutputSection {
             name,
@@ -116,10 +116,10 @@ impl Parser<'_> {
     }
 
     /// The `{` of an output section. The attributes before it have one order.
-    fn section_body_start(&mut self) -> Result<()> {
+    fn section_body_start(&mut self) -> Result<Span> {
         const MODE: Mode = Mode::Expression;
         if self.eat(MODE, Punct::BraceOpen)? {
-            return Ok(());
+            return Ok(self.last);
         }
         let token = self.peek(MODE)?;
         let error = self.expected(MODE, "`{` and the statements of the section");
@@ -292,12 +292,12 @@ impl Parser<'_> {
             true => Some(self.paren_expr("after `SUBALIGN`")?),
             false => None,
         };
-        self.expect(MODE, Punct::BraceOpen, "before the overlay's sections")?;
+        let open = self.expect(MODE, Punct::BraceOpen, "before the overlay's sections")?;
         let mut sections = Vec::new();
         while matches!(self.peek(Mode::Script)?.kind, TokenKind::Name { .. }) {
             sections.push(self.spanned(Parser::overlay_section)?);
         }
-        self.expect_block_end("a section of the overlay")?;
+        self.expect_block_end(open, "a section of the overlay")?;
         Ok(Overlay {
             address,
             no_cross_refs,
@@ -310,8 +310,8 @@ impl Parser<'_> {
 
     fn overlay_section(&mut self) -> Result<OverlaySection> {
         let name = self.name(Mode::Script, "a section")?;
-        self.expect(Mode::Script, Punct::BraceOpen, "after the section's name")?;
-        let statements = self.statement_block()?;
+        let open = self.expect(Mode::Script, Punct::BraceOpen, "after the section's name")?;
+        let statements = self.statement_block(open)?;
         let (phdrs, fill) = self.phdrs_and_fill()?;
         Ok(OverlaySection {
             name,
@@ -324,13 +324,13 @@ impl Parser<'_> {
     fn section_group(&mut self) -> Result<SectionGroup> {
         let name = Name::new("GROUP".to_owned(), self.last);
         let (address, section_type) = self.address_and_type(&name)?;
-        self.expect(
+        let open = self.expect(
             Mode::Script,
             Punct::BraceOpen,
             "before the group's sections",
         )?;
         let items = self.section_items()?;
-        self.expect_block_end("a section")?;
+        self.expect_block_end(open, "a section")?;
         Ok(SectionGroup {
             address,
             section_type,

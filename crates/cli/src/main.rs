@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod compressed;
+mod demo;
 mod inspect;
 
 use std::process::ExitCode;
@@ -29,11 +30,13 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Options),
     Inspect(inspect::Options),
 }
 
 fn main() -> ExitCode {
     match CommandLine::parse().command {
+        Command::Demo(options) => demo::run(&options),
         Command::Inspect(options) => inspect::run(&options),
     }
 }

@@ -16,6 +16,7 @@ mod qemu;
 mod report;
 mod variants;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -189,6 +190,7 @@ impl Run<'_> {
                 apart.push(target);
             }
         }
+        self.no_exit_first(&mut apart)?;
         let variants = self.variants();
         self.boot_until_done(&targets, &variants, self.args.repeat, false)?;
         for _ in 0..self.args.boots {
@@ -211,6 +213,23 @@ impl Run<'_> {
             .map(|name| self.modules.find(name))
             .collect::<Result<_, _>>()?;
         Ok(self.modules.ids().filter(|id| !skip.contains(id)).collect())
+    }
+
+    /// Puts modules that stay loaded in front, and what they need before them:
+    /// after another module has brought them in, their own load could not be
+    /// timed any more.
+    fn no_exit_first(&self, targets: &mut [ModuleId]) -> Result<(), Failure> {
+        let mut rank = BTreeMap::new();
+        for id in targets.iter() {
+            let needed = if self.modules.get(*id).has_exit {
+                usize::MAX
+            } else {
+                self.modules.load_order(*id)?.len()
+            };
+            rank.insert(*id, needed);
+        }
+        targets.sort_by_key(|id| rank.get(id).copied());
+        Ok(())
     }
 
     fn variants(&self) -> Vec<Variant> {
@@ -255,11 +274,11 @@ impl Run<'_> {
     ) -> Result<Option<String>, Failure> {
         let modules = self.modules;
         let mut commands = CommandFile::new(modules);
-        if reference && let Ok(id) = modules.find(&self.args.reference) {
-            for cycle in 0..self.args.repeat {
-                commands.trial(id, Variant::Ld, cycle, true)?;
-            }
-        }
+        let reference = modules
+            .find(&self.args.reference)
+            .ok()
+            .filter(|_| reference);
+        self.time_reference(&mut commands, reference, 0)?;
         for target in targets {
             for cycle in 0..cycles {
                 for variant in variants {
@@ -267,6 +286,8 @@ impl Run<'_> {
                 }
             }
         }
+        // Before and after, since a busy host changes its pace meanwhile.
+        self.time_reference(&mut commands, reference, self.args.repeat)?;
         let initrd = self.initramfs(commands)?;
         let labels: Vec<&str> = variants.iter().map(|variant| variant.label()).collect();
         eprintln!(
@@ -298,6 +319,20 @@ impl Run<'_> {
         }));
         self.boots += 1;
         Ok(dead)
+    }
+
+    fn time_reference(
+        &self,
+        commands: &mut CommandFile<'_>,
+        reference: Option<ModuleId>,
+        first: u32,
+    ) -> Result<(), Failure> {
+        if let Some(id) = reference {
+            for cycle in first..first.saturating_add(self.args.repeat) {
+                commands.trial(id, Variant::Ld, cycle, true)?;
+            }
+        }
+        Ok(())
     }
 
     fn initramfs(&self, commands: CommandFile<'_>) -> Result<PathBuf, Failure> {

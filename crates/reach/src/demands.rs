@@ -20,15 +20,13 @@ pub(crate) struct Demand {
     pub(crate) call: CallId,
 }
 
-/// Which slots a round may open.
+/// Which slots may be used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freedom {
-    /// Any: islands of earlier rounds only tell how long everything will be.
-    All,
-    /// More than there are, where that saves a stub.
-    Add,
-    /// More than there are, where a branch reaches none of them.
-    Keep,
+    /// Any: the islands there are only tell how long everything will be.
+    Any,
+    /// Those that have islands, and more where that saves a stub.
+    More,
 }
 
 /// All branches that need stubs.
@@ -116,29 +114,21 @@ impl Demands {
         &self.tight[self.spans[span].tight_start as usize..end]
     }
 
-    /// Few slots, such that no target needs more stubs than it does with all
-    /// slots, or (if we have to keep what there is) such that all are served.
+    /// Few slots, such that no target needs more stubs than it does with all slots.
     pub(crate) fn choose_slots(&self, layout: &Layout, freedom: Freedom) -> OpenSlots {
-        let used = |&room: &i64| room > 0 && freedom != Freedom::All;
+        let used = |&room: &i64| room > 0 && freedom == Freedom::More;
         let mut open: Vec<bool> = layout.rooms().iter().map(used).collect();
         let mut ranges = Vec::new();
-        if freedom != Freedom::Keep {
-            for span in 0..self.spans.len() {
-                self.push_free_ranges(span, &mut ranges);
-            }
-            stab(&mut ranges, &mut open);
+        for span in 0..self.spans.len() {
+            self.push_free_ranges(span, &mut ranges);
         }
+        stab(&mut ranges, &mut open);
         let slots = OpenSlots::new(&open);
         // Where a target has several stubs, their ranges are not independent
         // of each other: ask for the very slots of its own sweep.
         ranges.clear();
         for (index, span) in self.spans.iter().enumerate() {
-            let enough = if freedom == Freedom::Keep {
-                u32::MAX
-            } else {
-                span.stubs
-            };
-            if !slots.serve(self.of(index), enough) {
+            if !slots.serve(self.of(index), span.stubs) {
                 self.push_cores(index, &mut ranges);
             }
         }

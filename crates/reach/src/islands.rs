@@ -1,7 +1,7 @@
 //! Islands for a given order: which branches need stubs, in which slots they
 //! stand, and how that settles although islands push sections apart.
 
-use crate::demands::{Demands, Freedom, OpenSlots, Span, sweep};
+use crate::demands::{Demand, Demands, Freedom, OpenSlots, Span, sweep};
 use crate::graph::{CallId, Graph, TargetId, UnitId};
 use crate::layout::{Layout, SlotId};
 use crate::problem::Unreached;
@@ -9,10 +9,18 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// The first rounds, in which islands have no fixed place yet.
-const FREE_ROUNDS: usize = 2;
+const FREE_ROUNDS: u32 = 2;
+
+/// The rounds in which the way of every branch is chosen anew. After them, a
+/// branch keeps its stub while it reaches it: choices that are all made anew
+/// would go on changing a little in every round.
+const CHOOSING_ROUNDS: u32 = 4;
 
 /// Rounds after which to come to an end matters more than the last stub.
-const PATIENT_ROUNDS: usize = 4;
+const PATIENT_ROUNDS: u32 = 12;
+
+/// The part of an island that is then added to it as room for more stubs.
+const SLACK: i64 = 64;
 
 /// An order with its islands.
 pub(crate) struct Placement {
@@ -59,37 +67,53 @@ pub(crate) struct Way {
 
 /// Places islands for `order` until they are large enough for their stubs.
 ///
-/// This ends: a slot's room never shrinks, a round that is not the last makes at
-/// least one room larger by at least one byte, and no room needs to hold more than one
-/// stub for each target.
+/// This ends: after the patient rounds a slot's room never shrinks, a round
+/// that is not the last makes at least one room larger by at least a byte,
+/// and no room is asked to hold more than one stub for each target.
 pub(crate) fn place(graph: &Graph<'_>, order: Vec<UnitId>) -> Placement {
-    let mut rooms = vec![0; order.len() + 1];
-    let mut round = 0;
+    let mut layout = Layout::new(graph, &order, vec![0; order.len() + 1]);
+    let mut routes = Routes::new(graph, &layout, Freedom::Any);
+    let mut round = 0u32;
     loop {
-        let layout = Layout::new(graph, &order, rooms);
-        let freedom = match round {
-            0..FREE_ROUNDS => Freedom::All,
-            _ if round < PATIENT_ROUNDS => Freedom::Add,
-            _ => Freedom::Keep,
-        };
-        let mut routes = Routes::new(graph, &layout, freedom);
+        round = round.saturating_add(1);
+
         let wanted = routes.rooms(graph, layout.rooms().len());
-        if wanted
-            .iter()
-            .zip(layout.rooms())
-            .all(|(wanted, room)| wanted <= room)
-        {
-            return settle(graph, order, layout, routes, wanted);
+        let fits = |(wanted, room): (&i64, &i64)| wanted <= room;
+        if wanted.iter().zip(layout.rooms()).all(fits) {
+            let missed = routes.fit(graph, &layout);
+            if missed.is_empty() || round > PATIENT_ROUNDS {
+                return settle(graph, order, layout, routes, wanted);
+            }
         }
-        round += 1;
-        let grow = |(&room, wanted): (&i64, i64)| match wanted - room {
-            _ if round <= FREE_ROUNDS => wanted,
-            missing if missing <= 0 => room,
-            missing if round > PATIENT_ROUNDS => wanted + missing,
-            _ => wanted,
+        let rooms = if round <= CHOOSING_ROUNDS {
+            wanted
+        } else {
+            let grow = |(&room, wanted): (&i64, i64)| {
+                if wanted > room {
+                    wanted + wanted / SLACK
+                } else {
+                    room
+                }
+            };
+            layout.rooms().iter().zip(wanted).map(grow).collect()
         };
-        rooms = layout.rooms().iter().zip(wanted).map(grow).collect();
+        layout = Layout::new(graph, &order, rooms);
+        routes = match round {
+            ..FREE_ROUNDS => Routes::new(graph, &layout, Freedom::Any),
+            ..CHOOSING_ROUNDS => Routes::new(graph, &layout, Freedom::More),
+            ..PATIENT_ROUNDS => routes.repaired(graph, &layout, Trust::Offset),
+            _ => routes.repaired(graph, &layout, Trust::Island),
+        };
     }
+}
+
+/// When a stub counts as reached while islands still grow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// When it is reached where it stands now, even if it may be pushed away.
+    Offset,
+    /// When every place in its island is reached.
+    Island,
 }
 
 /// Gives the stubs their offsets, without the room that earlier rounds asked
@@ -114,7 +138,9 @@ fn settle(
 }
 
 /// The stubs for one layout and the way of every branch through them.
+#[derive(Default)]
 struct Routes {
+    /// Those of one target together, targets in order.
     stubs: Vec<PlacedStub>,
     ways: Vec<Way>,
     unreached: Vec<CallId>,
@@ -147,37 +173,24 @@ impl Routes {
     ) {
         let Span { target, .. } = demands.spans[span];
         let own = self.stubs.len();
-        sweep(
-            demands.of(span),
-            |demand| slots.within(demand),
-            |group, slot| {
-                let stub = self.stubs.len() as u32;
-                let slot = SlotId::new(slots.list[slot as usize]);
-                let (mut low, mut high) = (i64::MIN, i64::MAX);
-                for demand in group {
-                    let (from, to) = layout.window(graph, demand.call);
-                    (low, high) = (low.max(from), high.min(to));
-                    self.ways.push(Way {
-                        call: demand.call,
-                        stub,
-                    });
-                }
-                self.stubs.push(PlacedStub {
-                    slot,
-                    target,
-                    low,
-                    high,
-                    offset: 0,
-                });
-            },
-        );
+        let range = |demand: &Demand| slots.within(demand);
+        sweep(demands.of(span), range, |group, last| {
+            let first = group.iter().map(|d| range(d).0).max().unwrap_or(last);
+            // The middle of what serves the whole group bears most growth.
+            let slot = SlotId::new(slots.list[(first + (last - first) / 2) as usize]);
+            let stub = self.add(target, slot);
+            for demand in group {
+                self.join(stub, demand.call, layout.window(graph, demand.call));
+            }
+        });
         for &call in demands.tight_of(span) {
             self.squeeze(graph, layout, target, call, own);
         }
     }
 
     /// Serves a branch that reaches no slot whose whole island it reaches: it
-    /// gets a place in the nearest island, and `fit` will see whether it is one it reaches.
+    /// gets a place in the nearest island, and `fit` will see whether it is
+    /// one it reaches. The target's stubs begin at `own`.
     fn squeeze(
         &mut self,
         graph: &Graph<'_>,
@@ -196,24 +209,117 @@ impl Routes {
         };
         let twin = self.stubs[own..].iter().position(|stub| stub.slot == slot);
         let stub = match twin {
-            Some(twin) => own + twin,
-            None => {
-                self.stubs.push(PlacedStub {
-                    slot,
-                    target,
-                    low,
-                    high,
-                    offset: 0,
-                });
-                self.stubs.len() - 1
-            }
+            Some(twin) => (own + twin) as u32,
+            None => self.add(target, slot),
         };
-        let joined = &mut self.stubs[stub];
-        (joined.low, joined.high) = (joined.low.max(low), joined.high.min(high));
-        self.ways.push(Way {
-            call,
-            stub: stub as u32,
+        self.join(stub, call, (low, high));
+    }
+
+    fn add(&mut self, target: TargetId, slot: SlotId) -> u32 {
+        let (low, high, offset) = (i64::MIN, i64::MAX, 0);
+        self.stubs.push(PlacedStub {
+            slot,
+            target,
+            low,
+            high,
+            offset,
         });
+        self.stubs.len() as u32 - 1
+    }
+
+    fn join(&mut self, stub: u32, call: CallId, (low, high): (i64, i64)) {
+        let joined = &mut self.stubs[stub as usize];
+        (joined.low, joined.high) = (joined.low.max(low), joined.high.min(high));
+        self.ways.push(Way { call, stub });
+    }
+
+    /// The same stubs for a layout that is a little different, and more
+    /// where a branch does not reach its stub any more.
+    fn repaired(mut self, graph: &Graph<'_>, layout: &Layout, trust: Trust) -> Self {
+        self.fit(graph, layout);
+        let mut old_ways = vec![None; graph.problem.branches.len()];
+        for way in &self.ways {
+            old_ways[way.call.index()] = Some(way.stub);
+        }
+        let mut routes = Self::default();
+        let mut old = 0;
+        for target in graph.target_ids() {
+            let (own, old_own) = (routes.stubs.len(), old);
+            while let Some(stub) = self.stubs.get(old).filter(|stub| stub.target == target) {
+                let new = routes.add(target, stub.slot);
+                routes.stubs[new as usize].offset = stub.offset;
+                old += 1;
+            }
+            let place = layout.target(graph.target(target));
+            for call in graph.callers(target) {
+                let (low, high) = layout.window(graph, call);
+                if place.is_none_or(|place| place < low || high < place) {
+                    let stub = old_ways[call.index()];
+                    let stub = stub.map(|stub| stub - old_own as u32 + own as u32);
+                    routes.reroute(graph, layout, target, call, stub, own, trust);
+                }
+            }
+        }
+        routes.drop_unused();
+        routes
+    }
+
+    /// Keeps a branch at its stub, or finds it another.
+    fn reroute(
+        &mut self,
+        graph: &Graph<'_>,
+        layout: &Layout,
+        target: TargetId,
+        call: CallId,
+        stub: Option<u32>,
+        own: usize,
+        trust: Trust,
+    ) {
+        if !graph.form(call).stub {
+            return self.unreached.push(call);
+        }
+        let ((low, high), size) = (layout.window(graph, call), graph.stub_size(target));
+        let within = |stub: &PlacedStub| match trust {
+            Trust::Offset => low <= stub.offset && stub.offset <= high,
+            Trust::Island => layout.is_within(stub.slot, low, high, size),
+        };
+        if let Some(stub) = stub.filter(|&stub| within(&self.stubs[stub as usize])) {
+            return self.join(stub, call, (low, high));
+        }
+        if let Some(other) = self.stubs[own..].iter().position(within) {
+            return self.join((own + other) as u32, call, (low, high));
+        }
+        let Some((first, last)) = layout.slots_within(low, high, size) else {
+            return self.squeeze(graph, layout, target, call, own);
+        };
+        let used = |&slot: &u32| layout.room(SlotId::new(slot)) > 0;
+        let slot = (first..=last)
+            .rev()
+            .find(used)
+            .unwrap_or(first + (last - first) / 2);
+        let stub = self.add(target, SlotId::new(slot));
+        // As far as one can tell before it has its place.
+        self.stubs[stub as usize].offset = layout.start(SlotId::new(slot));
+        self.join(stub, call, (low, high));
+    }
+
+    /// Forgets stubs that no branch goes through any more.
+    fn drop_unused(&mut self) {
+        let mut used = vec![false; self.stubs.len()];
+        for way in &self.ways {
+            used[way.stub as usize] = true;
+        }
+        let mut kept = 0;
+        let number = |&used: &bool| {
+            kept += u32::from(used);
+            kept - u32::from(used)
+        };
+        let numbers: Vec<u32> = used.iter().map(number).collect();
+        let mut keep = used.iter();
+        self.stubs.retain(|_| keep.next().is_some_and(|&used| used));
+        for way in &mut self.ways {
+            way.stub = numbers[way.stub as usize];
+        }
     }
 
     /// Bytes that each slot's stubs take up.

@@ -108,6 +108,13 @@ impl Layout {
         (begin < end).then(|| (begin, end - 1))
     }
 
+    /// Whether a stub of `size` bytes stands between `low` and `high`
+    /// wherever it is in the island of this slot.
+    pub(crate) fn is_within(&self, slot: SlotId, low: i64, high: i64, size: i64) -> bool {
+        let start = self.start(slot);
+        low <= start && start + (self.room(slot) - size).max(0) <= high
+    }
+
     /// The last slot whose island begins at or before `offset`, or the first slot of all.
     pub(crate) fn slot_before(&self, offset: i64) -> Option<SlotId> {
         let (first, last) = self.open?;

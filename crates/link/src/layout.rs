@@ -4,12 +4,12 @@ use klink_arch::Arch;
 
 use crate::assign::Assigned;
 use crate::error::{LinkError, Result};
-use crate::id::{GlobalId, OutputId};
+use crate::id::OutputId;
 use crate::module::{self, ModuleLink};
 use crate::options::Options;
 use crate::output::{Outputs, Piece, Placements};
 use crate::resolve::{Definition, Resolved};
-use crate::script::Program;
+use crate::script::{Program, ScriptState, Sources};
 
 /// The layout of a link. Nothing later changes it.
 pub(crate) struct Layout<'a> {
@@ -21,19 +21,10 @@ pub(crate) struct Layout<'a> {
     pub has_discards: bool,
     /// Whether section groups stay groups.
     pub keep_groups: bool,
-    /// The script's symbols that are in an output section or absolute, with their values.
-    pub script_symbols: Vec<ScriptSymbol>,
+    /// The script's symbols, and where its statements stand.
+    pub script: ScriptState,
     /// Warnings for the user.
     pub warnings: Vec<String>,
-}
-
-/// A symbol that the script assigned.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ScriptSymbol {
-    pub global: GlobalId,
-    /// `None`: absolute.
-    pub section: Option<OutputId>,
-    pub value: u64,
 }
 
 impl<'a> Layout<'a> {
@@ -44,6 +35,7 @@ impl<'a> Layout<'a> {
     pub(crate) fn new(
         resolved: &Resolved<'a>,
         assigned: Assigned<'a>,
+        sources: &Sources,
         program: &Program<'a>,
         options: &Options,
         arch: &'static Arch,
@@ -54,37 +46,29 @@ impl<'a> Layout<'a> {
             has_discards,
             warnings,
         } = assigned;
-        let mut script_symbols = Vec::new();
+        let mut script = ScriptState::default();
+        let mut step = |number, section, dot| {
+            program.step(sources, resolved, &mut script, number, section, dot)
+        };
         let module = match &options.module {
             Some(module_options) => {
                 let name = options
                     .output
                     .as_deref()
                     .map_or("a.out".into(), |path| path.to_string_lossy());
-                let plan = module::plan(
+                Some(module::plan(
                     resolved,
                     &mut outputs,
                     &mut placements,
                     arch,
                     module_options,
                     &name,
-                    &mut |number, section, dot| {
-                        program.step(number, section, dot, &mut script_symbols)
-                    },
-                )?;
-                Some(plan)
+                    &mut step,
+                )?)
             }
             None => {
                 for output in outputs.order.clone() {
-                    lay_out_in_order(
-                        resolved,
-                        &mut outputs,
-                        &mut placements,
-                        output,
-                        &mut |number, section, dot| {
-                            program.step(number, section, dot, &mut script_symbols)
-                        },
-                    )?;
+                    lay_out_in_order(resolved, &mut outputs, &mut placements, output, &mut step)?;
                 }
                 None
             }
@@ -95,7 +79,7 @@ impl<'a> Layout<'a> {
             module,
             has_discards,
             keep_groups: !options.dissolve_groups,
-            script_symbols,
+            script,
             warnings,
         };
         if layout.module.is_some() {
@@ -109,7 +93,8 @@ impl<'a> Layout<'a> {
     /// relocation names it.
     fn drop_empty_sections(&mut self, resolved: &Resolved<'_>) {
         let mut needed: Vec<OutputId> = self
-            .script_symbols
+            .script
+            .symbols
             .iter()
             .filter_map(|symbol| symbol.section)
             .collect();

@@ -77,13 +77,13 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
     clock.lap("read inputs");
 
     // Every section gets its output section: by the script's patterns, or as an orphan.
-    let program = script::compile(&sources, &storage)?;
+    let program = script::compile(&sources, &storage, &mut resolved)?;
     let assigned = assign::assign(&resolved, &program.rules, options, arch)?;
     clock.lap("assign sections");
 
     // Offsets in output sections; for a module, the order of functions, islands, and which
     // relocations are resolved for good. Beyond this point no section moves.
-    let layout = Layout::new(&resolved, assigned, &program, options, arch)?;
+    let layout = Layout::new(&resolved, assigned, &sources, &program, options, arch)?;
     relocate::check_discarded(&resolved, &layout)?;
     clock.lap("lay out");
 
@@ -92,7 +92,7 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
     clock.lap("list symbols");
 
     // Everything is copied, relocated and encoded in place.
-    let statement_bytes = program.statement_bytes(&resolved, &layout)?;
+    let statement_bytes = program.statement_bytes(&sources, &resolved, &layout, arch)?;
     let output = write::Output {
         resolved: &resolved,
         layout: &layout,

@@ -7,7 +7,7 @@ use object::elf;
 
 use crate::error::LinkError;
 use crate::id::{GlobalId, Id, IdVec, ObjectId, SectionId};
-use crate::input::{InputSymbol, Object, SectionKind, SymbolPlace};
+use crate::input::{InputSymbol, Object, RawRelocation, SectionKind, SymbolPlace};
 
 /// A global symbol of the link.
 #[derive(Clone, Copy, Debug)]
@@ -120,13 +120,43 @@ impl<'a> Resolved<'a> {
     }
 
     /// Makes `name` a symbol that the script assigns, instead of what objects say of it.
-    pub fn define_by_script(&mut self, name: &'a [u8]) -> GlobalId {
+    pub(crate) fn define_by_script(&mut self, name: &'a [u8], hidden: bool) -> GlobalId {
         let id = self.mention(name);
         let global = &mut self.globals[id];
         global.definition = Definition::Script;
         global.symbol_type = elf::STT_NOTYPE.0;
         global.size = 0;
+        if hidden {
+            global.other = stricter(global.other & 3, elf::STV_HIDDEN.0);
+        }
         id
+    }
+
+    /// The section that a symbol of `object` is defined in, and its offset there. A global leads to
+    /// its definition, wherever that is.
+    pub fn place_of_symbol(&self, object: ObjectId, symbol: u32) -> Option<(SectionId, u64)> {
+        let (object, symbol) = match self.global_of(object, symbol) {
+            None => (object, symbol),
+            Some(global) => match self.globals[global].definition {
+                Definition::Object { object, symbol, .. } => (object, symbol),
+                _ => return None,
+            },
+        };
+        let symbol = self.objects[object].symbols.get(symbol as usize)?;
+        let SymbolPlace::Section(index) = symbol.place else {
+            return None;
+        };
+        Some((self.section_id(object, index), symbol.value))
+    }
+
+    /// Where S of a relocation in `section` is: an input section and the offset there.
+    pub(crate) fn place_of_relocation(
+        &self,
+        section: SectionId,
+        relocation: &RawRelocation,
+    ) -> Option<(SectionId, u64)> {
+        let (object, _) = self.section_place(section);
+        self.place_of_symbol(object, relocation.symbol)
     }
 
     /// How many sections all objects have.

@@ -363,7 +363,7 @@ fn add_globals(
 ) {
     let mut script_values: HashMap<GlobalId, (Option<OutputId>, u64), RandomState> =
         HashMap::default();
-    for symbol in &layout.script_symbols {
+    for symbol in &layout.script.symbols {
         script_values.insert(symbol.global, (symbol.section, symbol.value));
     }
     for (id, global) in resolved.globals.iter_ids() {

@@ -485,7 +485,6 @@ impl Output<'_, '_> {
         let section = &self.layout.outputs.sections[id];
         let code = section.traits.contains(Traits::CODE);
         let mut end = 0;
-        let mut statement_at = 0u64;
         let fill_gap = |part: &mut [u8], from: usize, to: usize| {
             if code && from < to {
                 self.arch.code_fill.fill(&mut part[from..to]);
@@ -497,7 +496,13 @@ impl Output<'_, '_> {
                     self.layout.placements.offset(input),
                     self.resolved.section(input).data,
                 ),
-                Piece::Statement(number) => (statement_at, &self.statement_bytes[number as usize]),
+                Piece::Statement(number) => {
+                    let place = self.layout.script.places[number as usize];
+                    (
+                        place.map_or(0, |(_, offset)| offset),
+                        &self.statement_bytes[number as usize],
+                    )
+                }
             };
             let start = start as usize;
             let target = &mut part[start..start + data.len()];
@@ -507,11 +512,8 @@ impl Output<'_, '_> {
                 change_bytes(self.resolved, self.layout, self.arch, input, target)?;
                 length = self.resolved.section(input).size as usize;
             }
-            if self.layout.module.is_none() || start > end {
-                fill_gap(part, end, start);
-            }
+            fill_gap(part, end, start);
             end = start + length;
-            statement_at = end as u64;
         }
         if let Some(module) = &self.layout.module {
             module
@@ -557,6 +559,11 @@ impl Output<'_, '_> {
                 put(stub.offset, stub.target, stub.number, stub.addend);
             }
         }
+        sort_by_offset(
+            part,
+            Sizes::of(self.arch.class).relocation(explicit) as usize,
+            self.arch.endian,
+        );
     }
 
     fn fill_group(&self, file: &FileLayout, object: ObjectId, number: u32, part: &mut [u8]) {
@@ -596,6 +603,35 @@ impl Output<'_, '_> {
                 }
             }
         }
+    }
+}
+
+/// Sorts relocations of `size` bytes by offset, as GNU ld does (bfd/elflink.c,
+/// `elf_link_adjust_relocs`); those at the same offset keep their order.
+fn sort_by_offset(table: &mut [u8], size: usize, endian: Endian) {
+    // An offset is a word of the class: a third of the entry if addends are explicit, else half.
+    let word = if size % 3 == 0 { size / 3 } else { size / 2 };
+    let offset = |entry: &[u8]| {
+        let mut bytes = [0; 8];
+        match endian {
+            Endian::Little => {
+                bytes[..word].copy_from_slice(&entry[..word]);
+                u64::from_le_bytes(bytes)
+            }
+            Endian::Big => {
+                bytes[8 - word..].copy_from_slice(&entry[..word]);
+                u64::from_be_bytes(bytes)
+            }
+        }
+    };
+    if table.chunks_exact(size).map(offset).is_sorted() {
+        return;
+    }
+    let copy = table.to_vec();
+    let mut entries: Vec<&[u8]> = copy.chunks_exact(size).collect();
+    entries.sort_by_key(|entry| offset(entry));
+    for (place, entry) in table.chunks_exact_mut(size).zip(entries) {
+        place.copy_from_slice(entry);
     }
 }
 

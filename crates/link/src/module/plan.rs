@@ -14,7 +14,7 @@ use crate::layout::{Step, lay_out_in_order};
 use crate::options::ModuleOptions;
 use crate::output::{Outputs, Piece, Placements, Traits};
 use crate::relocate::{Target, bad_relocation};
-use crate::resolve::{Definition, Resolved};
+use crate::resolve::Resolved;
 
 /// Lays out all output sections and decides about their relocations.
 ///
@@ -82,35 +82,6 @@ pub(crate) fn plan(
         }
     }
     Ok(link)
-}
-
-/// Where S + A of a relocation is, in terms of input sections.
-struct Place {
-    section: SectionId,
-    value: u64,
-}
-
-fn place_of(
-    resolved: &Resolved<'_>,
-    section: SectionId,
-    relocation: &RawRelocation,
-) -> Option<Place> {
-    let (object, _) = resolved.section_place(section);
-    let (object, symbol) = match resolved.global_of(object, relocation.symbol) {
-        None => (object, relocation.symbol),
-        Some(global) => match resolved.globals[global].definition {
-            Definition::Object { object, symbol, .. } => (object, symbol),
-            _ => return None,
-        },
-    };
-    let symbol = resolved.objects[object].symbols.get(symbol as usize)?;
-    let SymbolPlace::Section(index) = symbol.place else {
-        return None;
-    };
-    Some(Place {
-        section: resolved.section_id(object, index),
-        value: symbol.value,
-    })
 }
 
 /// The addend of a relocation, read out of its field if it is not explicit.
@@ -241,8 +212,9 @@ impl Question {
                     });
                     reach::FormId::new(question.forms.len() as u32 - 1)
                 });
-                let inside = place_of(resolved, id, &relocation)
-                    .and_then(|place| Some((*positions.get(&place.section)?, place.value)));
+                let inside = resolved
+                    .place_of_relocation(id, &relocation)
+                    .and_then(|(section, value)| Some((*positions.get(&section)?, value)));
                 let target = match inside {
                     Some((position, value)) => reach::Target::Section {
                         section: reach::SectionId::new(position),
@@ -478,14 +450,15 @@ fn resolve_rest(
             let Some(row) = arch.relocation(relocation.number) else {
                 continue;
             };
-            let Some(place) = place_of(resolved, section, &relocation) else {
+            let Some((definition, value)) = resolved.place_of_relocation(section, &relocation)
+            else {
                 continue;
             };
-            if placements.output(place.section) != Some(output) {
+            if placements.output(definition) != Some(output) {
                 continue;
             }
             let addend = addend_of(resolved, arch, row, section, &relocation)?;
-            let symbol = placements.offset(place.section).wrapping_add(place.value);
+            let symbol = placements.offset(definition).wrapping_add(value);
             set_fate(
                 resolved,
                 link,

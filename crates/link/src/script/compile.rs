@@ -2,23 +2,30 @@
 //! place in the script, and not when the script is parsed.
 
 use klink_script::{
-    Assignment, Command, Diagnostic, ExprKind, FileSort, InputSpec, OutputSection, SectionItem,
-    SectionSort, Span, Spanned, Statement,
+    AssignKind, Assignment, Command, Diagnostic, ExprKind, FileSort, InputSpec, OutputSection,
+    SectionItem, SectionSort, Span, Spanned, Statement,
 };
 
 use super::{Action, Program, ScriptStatement, Sources, script_error};
 use crate::error::Result;
+use crate::id::GlobalId;
 use crate::input::Storage;
+use crate::resolve::{Definition, Resolved};
 use crate::rules::{Constraint, InputRule, OutputRule, Part, Rules, SectionRule, Sort};
 
 /// Compiles scripts for relocatable output.
 ///
 /// # Errors
 /// Constructs that are not executed yet.
-pub(crate) fn compile<'a>(sources: &Sources, storage: &'a Storage) -> Result<Program<'a>> {
+pub(crate) fn compile<'a>(
+    sources: &Sources,
+    storage: &'a Storage,
+    resolved: &mut Resolved<'a>,
+) -> Result<Program<'a>> {
     let mut compiler = Compiler {
         sources,
         storage,
+        resolved,
         source: 0,
         program: Program {
             rules: Rules::default(),
@@ -37,6 +44,7 @@ pub(crate) fn compile<'a>(sources: &Sources, storage: &'a Storage) -> Result<Pro
 struct Compiler<'a, 's> {
     sources: &'s Sources,
     storage: &'a Storage,
+    resolved: &'s mut Resolved<'a>,
     /// The script that is compiled now.
     source: usize,
     program: Program<'a>,
@@ -174,6 +182,34 @@ impl<'a> Compiler<'a, '_> {
         Ok(())
     }
 
+    /// The symbol that an assignment defines, if it defines one.
+    fn assigned(&mut self, assignment: &Assignment) -> Option<GlobalId> {
+        let name = assignment.target.value.as_bytes();
+        if name == b"." {
+            return None;
+        }
+        if matches!(
+            assignment.kind,
+            AssignKind::Provide | AssignKind::ProvideHidden
+        ) {
+            let mentioned = self.resolved.global(name)?;
+            if !matches!(
+                self.resolved.globals[mentioned].definition,
+                Definition::Undefined { .. }
+            ) {
+                return None;
+            }
+        }
+        let hidden = matches!(
+            assignment.kind,
+            AssignKind::Hidden | AssignKind::ProvideHidden
+        );
+        Some(
+            self.resolved
+                .define_by_script(self.storage.names.alloc(name.to_vec()), hidden),
+        )
+    }
+
     fn alignment(&self, expr: &klink_script::Expr) -> Result<u64> {
         match &expr.kind {
             ExprKind::Int(int) if int.value.is_power_of_two() => Ok(int.value),
@@ -198,7 +234,10 @@ impl<'a> Compiler<'a, '_> {
             }
             // A final link makes tables of constructors here; relocatable output keeps the sections.
             Statement::Constructors { .. } | Statement::CreateObjectSymbols => return Ok(()),
-            Statement::Assign(assignment) => Action::Assign(assignment.clone()),
+            Statement::Assign(assignment) => Action::Assign {
+                assignment: assignment.clone(),
+                global: self.assigned(assignment),
+            },
             Statement::Data { size, value } => Action::Data {
                 size: *size,
                 value: value.clone(),

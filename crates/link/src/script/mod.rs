@@ -1,15 +1,18 @@
 //! Linker scripts in the link: found, parsed, compiled to rules, and executed.
 
 mod compile;
+mod execute;
 mod load;
 
 use klink_script::{Assignment, DataSize, Diagnostic, Expr, Span};
 
 use crate::error::{LinkError, Result};
+use crate::id::GlobalId;
 use crate::options::Options;
 use crate::rules::Rules;
 
 pub(crate) use compile::compile;
+pub(crate) use execute::{ScriptState, ScriptSymbol};
 pub(crate) use load::{Sources, load};
 
 /// A compiled script.
@@ -31,7 +34,12 @@ pub(crate) struct ScriptStatement {
 /// What a statement does.
 pub(crate) enum Action {
     /// Assigns a symbol or the location counter.
-    Assign(Assignment),
+    Assign {
+        assignment: Assignment,
+        /// The symbol; `None` for the location counter, and for PROVIDE of a symbol that nothing
+        /// needs.
+        global: Option<GlobalId>,
+    },
     /// Puts a number into the section.
     Data { size: DataSize, value: Expr },
 }
@@ -54,25 +62,5 @@ pub(crate) fn refuse_final_links(options: &Options) -> Result<()> {
 
 /// A diagnostic as an error of the link.
 fn script_error(sources: &Sources, source: usize, diagnostic: Diagnostic) -> LinkError {
-    LinkError::Script(diagnostic.render(&sources.source(source), false))
-}
-
-impl Program<'_> {
-    pub(crate) fn step(
-        &self,
-        number: u32,
-        _section: crate::id::OutputId,
-        dot: u64,
-        _symbols: &mut Vec<crate::layout::ScriptSymbol>,
-    ) -> Result<u64> {
-        let _ = number;
-        Ok(dot)
-    }
-    pub(crate) fn statement_bytes(
-        &self,
-        _r: &crate::resolve::Resolved<'_>,
-        _l: &crate::layout::Layout<'_>,
-    ) -> Result<Vec<Vec<u8>>> {
-        Ok(Vec::new())
-    }
+    LinkError::Script(diagnostic.render(sources.source(source), false))
 }

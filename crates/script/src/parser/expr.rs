@@ -42,10 +42,7 @@ impl Parser<'_> {
             };
             self.next(MODE)?;
             let right = self.tree(power + 1)?;
-            let height = left.height.max(right.height);
-            let span = left.expr.span.to(right.expr.span);
-            let kind = ExprKind::Binary(op, Box::new(left.expr), Box::new(right.expr));
-            left = above(kind, span, height)?;
+            left = both(op, left, right)?;
         }
     }
 
@@ -54,165 +51,193 @@ impl Parser<'_> {
         let then = self.nested(|parser| parser.tree(0))?;
         self.expect(MODE, Punct::Colon, "after the value before it")?;
         let otherwise = self.nested(|parser| parser.tree(CONDITIONAL))?;
-        let height = condition.height.max(then.height).max(otherwise.height);
-        let span = condition.expr.span.to(otherwise.expr.span);
-        let conditional = Conditional {
-            condition: condition.expr,
-            then: then.expr,
-            otherwise: otherwise.expr,
-        };
-        above(ExprKind::Conditional(Box::new(conditional)), span, height)
+        chosen(condition, then, otherwise)
     }
 
+    /// An operand. These functions call each other for every level of a
+    /// script's parentheses: what needs room on the stack is done in
+    /// functions that have returned before.
     fn operand(&mut self) -> Result<Tree> {
         let token = self.peek(MODE)?;
-        let start = token.span;
+        match token.kind {
+            TokenKind::Keyword(keyword) => self.function(keyword),
+            TokenKind::Punct(punct) => self.prefix(punct, token.span),
+            _ => self.leaf(),
+        }
+    }
+
+    /// A number or a name.
+    fn leaf(&mut self) -> Result<Tree> {
+        let token = self.peek(MODE)?;
         let kind = match token.kind {
             TokenKind::Int(value) => {
-                self.next(MODE)?;
-                let text = &self.text[start.start as usize..start.end as usize];
-                let bytes = fill_bytes(text);
+                let bytes = fill_bytes(self.text_of(token.span));
                 ExprKind::Int(Int { value, bytes })
             }
-            TokenKind::Name { text: ".", .. } => {
-                self.next(MODE)?;
-                ExprKind::Dot
-            }
-            TokenKind::Name { text, .. } => {
-                self.next(MODE)?;
-                ExprKind::Symbol(text.to_owned())
-            }
-            TokenKind::Keyword(keyword) => return self.function(keyword),
-            TokenKind::Punct(punct) => return self.prefix(punct, start),
+            TokenKind::Name { text: ".", .. } => ExprKind::Dot,
+            TokenKind::Name { text, .. } => ExprKind::Symbol(text.to_owned()),
             _ => return Err(self.expected(MODE, "an expression")),
         };
-        above(kind, start, 0)
+        self.next(MODE)?;
+        above(kind, token.span, 0)
     }
 
     /// An operand that starts with an operator or a parenthesis.
     fn prefix(&mut self, punct: Punct, start: Span) -> Result<Tree> {
         let op = match punct {
             Punct::ParenOpen => {
-                self.next(MODE)?;
-                let mut inner = self.tree(0)?;
-                let end = self.expect(MODE, Punct::ParenClose, "after the expression")?;
-                inner.expr.span = start.to(end);
+                let mut inner = self.argument("after the expression")?;
+                inner.expr.span = start.to(self.last);
                 return Ok(inner);
             }
-            Punct::Plus => {
-                self.next(MODE)?;
-                let mut operand = self.nested(Parser::operand)?;
-                operand.expr.span = start.to(operand.expr.span);
-                return Ok(operand);
-            }
-            Punct::Minus => UnaryOp::Neg,
-            Punct::Bang => UnaryOp::Not,
-            Punct::Tilde => UnaryOp::BitNot,
+            Punct::Plus => None,
+            Punct::Minus => Some(UnaryOp::Neg),
+            Punct::Bang => Some(UnaryOp::Not),
+            Punct::Tilde => Some(UnaryOp::BitNot),
             _ => return Err(self.expected(MODE, "an expression")),
         };
         self.next(MODE)?;
-        let operand = self.nested(Parser::operand)?;
+        let mut operand = self.nested(Parser::operand)?;
         let span = start.to(operand.expr.span);
-        let kind = ExprKind::Unary(op, Box::new(operand.expr));
-        above(kind, span, operand.height)
+        operand.expr.span = span;
+        match op {
+            None => Ok(operand),
+            Some(op) => above(
+                ExprKind::Unary(op, Box::new(operand.expr)),
+                span,
+                operand.height,
+            ),
+        }
     }
 
     fn function(&mut self, keyword: Keyword) -> Result<Tree> {
-        let start = self.peek(MODE)?.span;
-        if let Some((function, mode, what)) = name_function(keyword) {
-            self.next(MODE)?;
-            let name = self.paren_name(mode, what)?;
-            if function == NameFunction::Constant {
-                check_constant(&name)?;
-            }
-            let kind = ExprKind::NameCall(function, name);
-            return above(kind, start.to(self.last), 0);
+        match keyword {
+            Keyword::Align => self.align(),
+            Keyword::Block => self.call(Function::Align),
+            Keyword::Absolute => self.call(Function::Absolute),
+            Keyword::Next => self.call(Function::Next),
+            Keyword::Log2Ceil => self.call(Function::Log2Ceil),
+            Keyword::DataSegmentEnd => self.call(Function::DataSegmentEnd),
+            Keyword::Max => self.call2(Function2::Max),
+            Keyword::Min => self.call2(Function2::Min),
+            Keyword::DataSegmentAlign => self.call2(Function2::DataSegmentAlign),
+            Keyword::DataSegmentRelroEnd => self.call2(Function2::DataSegmentRelroEnd),
+            Keyword::SegmentStart => self.segment_start(),
+            Keyword::Assert => self.assert(),
+            _ => self.simple_function(keyword),
         }
-        let (kind, height) = match keyword {
-            Keyword::SizeofHeaders => {
-                self.next(MODE)?;
-                (ExprKind::SizeofHeaders, 0)
-            }
-            Keyword::Align => self.align()?,
-            Keyword::Block => self.call(Function::Align)?,
-            Keyword::Absolute => self.call(Function::Absolute)?,
-            Keyword::Next => self.call(Function::Next)?,
-            Keyword::Log2Ceil => self.call(Function::Log2Ceil)?,
-            Keyword::DataSegmentEnd => self.call(Function::DataSegmentEnd)?,
-            Keyword::Max => self.call2(Function2::Max)?,
-            Keyword::Min => self.call2(Function2::Min)?,
-            Keyword::DataSegmentAlign => self.call2(Function2::DataSegmentAlign)?,
-            Keyword::DataSegmentRelroEnd => self.call2(Function2::DataSegmentRelroEnd)?,
-            Keyword::SegmentStart => self.segment_start()?,
-            Keyword::Assert => {
-                self.next(MODE)?;
-                self.open(MODE, "after `ASSERT`")?;
-                let condition = self.tree(0)?;
-                self.expect(MODE, Punct::Comma, "after the condition")?;
-                let message = self.name(MODE, "a message in quotes")?;
-                self.close(MODE, "after the message")?;
-                (
-                    ExprKind::Assert(Box::new(condition.expr), message),
-                    condition.height,
-                )
-            }
-            _ => return Err(self.expected(MODE, "an expression")),
+    }
+
+    /// A function without an expression in it.
+    fn simple_function(&mut self, keyword: Keyword) -> Result<Tree> {
+        let start = self.peek(MODE)?.span;
+        if keyword == Keyword::SizeofHeaders {
+            self.next(MODE)?;
+            return above(ExprKind::SizeofHeaders, start, 0);
+        }
+        let Some((function, mode, what)) = name_function(keyword) else {
+            return Err(self.expected(MODE, "an expression"));
         };
-        above(kind, start.to(self.last), height)
+        self.next(MODE)?;
+        let name = self.paren_name(mode, what)?;
+        if function == NameFunction::Constant {
+            check_constant(&name)?;
+        }
+        above(ExprKind::NameCall(function, name), start.to(self.last), 0)
+    }
+
+    /// The name of a function and its `(`. Returns where the name is.
+    fn function_name(&mut self) -> Result<Span> {
+        let start = self.next(MODE)?.span;
+        let name = self.text_of(start);
+        self.open(MODE, &format!("after `{name}`"))?;
+        Ok(start)
+    }
+
+    /// What stands between a parenthesis, which is next, and its partner.
+    fn argument(&mut self, context: &str) -> Result<Tree> {
+        self.next(MODE)?;
+        let inner = self.tree(0)?;
+        self.close(MODE, context)?;
+        Ok(inner)
     }
 
     /// `ALIGN` of one value or of two.
-    fn align(&mut self) -> Result<(ExprKind, u32)> {
-        self.next(MODE)?;
-        self.open(MODE, "after `ALIGN`")?;
+    fn align(&mut self) -> Result<Tree> {
+        let start = self.function_name()?;
         let first = self.tree(0)?;
-        if !self.eat(MODE, Punct::Comma)? {
-            self.close(MODE, "after the alignment")?;
-            let kind = ExprKind::Call(Function::Align, Box::new(first.expr));
-            return Ok((kind, first.height));
+        if self.at(MODE, Punct::Comma)? {
+            return self.second_argument(Function2::Align, start, first);
         }
-        let second = self.tree(0)?;
         self.close(MODE, "after the alignment")?;
-        let height = first.height.max(second.height);
-        let kind = ExprKind::Call2(
-            Function2::Align,
-            Box::new(first.expr),
-            Box::new(second.expr),
-        );
-        Ok((kind, height))
+        self.call_of(Function::Align, start, first)
     }
 
-    fn call(&mut self, function: Function) -> Result<(ExprKind, u32)> {
-        self.next(MODE)?;
-        self.open(MODE, "after the function's name")?;
+    fn call(&mut self, function: Function) -> Result<Tree> {
+        let start = self.function_name()?;
         let argument = self.tree(0)?;
         self.close(MODE, "after the argument")?;
-        let kind = ExprKind::Call(function, Box::new(argument.expr));
-        Ok((kind, argument.height))
+        self.call_of(function, start, argument)
     }
 
-    fn call2(&mut self, function: Function2) -> Result<(ExprKind, u32)> {
-        self.next(MODE)?;
-        self.open(MODE, "after the function's name")?;
+    fn call_of(&mut self, function: Function, start: Span, argument: Tree) -> Result<Tree> {
+        let kind = ExprKind::Call(function, Box::new(argument.expr));
+        above(kind, start.to(self.last), argument.height)
+    }
+
+    fn call2(&mut self, function: Function2) -> Result<Tree> {
+        let start = self.function_name()?;
         let first = self.tree(0)?;
+        self.second_argument(function, start, first)
+    }
+
+    /// The second argument of two, with the comma before it.
+    fn second_argument(&mut self, function: Function2, start: Span, first: Tree) -> Result<Tree> {
         self.expect(MODE, Punct::Comma, "after the first argument")?;
         let second = self.tree(0)?;
         self.close(MODE, "after the second argument")?;
         let height = first.height.max(second.height);
         let kind = ExprKind::Call2(function, Box::new(first.expr), Box::new(second.expr));
-        Ok((kind, height))
+        above(kind, start.to(self.last), height)
     }
 
-    fn segment_start(&mut self) -> Result<(ExprKind, u32)> {
-        self.next(MODE)?;
-        self.open(Mode::Script, "after `SEGMENT_START`")?;
+    fn segment_start(&mut self) -> Result<Tree> {
+        let start = self.function_name()?;
         let segment = self.name(Mode::Script, "the name of a segment")?;
         self.expect(MODE, Punct::Comma, "after the segment")?;
         let default = self.tree(0)?;
         self.close(MODE, "after the default")?;
         let kind = ExprKind::SegmentStart(segment, Box::new(default.expr));
-        Ok((kind, default.height))
+        above(kind, start.to(self.last), default.height)
     }
+
+    fn assert(&mut self) -> Result<Tree> {
+        let start = self.function_name()?;
+        let condition = self.tree(0)?;
+        self.expect(MODE, Punct::Comma, "after the condition")?;
+        let message = self.name(MODE, "a message in quotes")?;
+        self.close(MODE, "after the message")?;
+        let kind = ExprKind::Assert(Box::new(condition.expr), message);
+        above(kind, start.to(self.last), condition.height)
+    }
+}
+
+fn chosen(condition: Tree, then: Tree, otherwise: Tree) -> Result<Tree> {
+    let height = condition.height.max(then.height).max(otherwise.height);
+    let span = condition.expr.span.to(otherwise.expr.span);
+    let conditional = Conditional {
+        condition: condition.expr,
+        then: then.expr,
+        otherwise: otherwise.expr,
+    };
+    above(ExprKind::Conditional(Box::new(conditional)), span, height)
+}
+
+fn both(op: BinaryOp, left: Tree, right: Tree) -> Result<Tree> {
+    let height = left.height.max(right.height);
+    let span = left.expr.span.to(right.expr.span);
+    let kind = ExprKind::Binary(op, Box::new(left.expr), Box::new(right.expr));
+    above(kind, span, height)
 }
 
 /// A node above others of at most `height`.

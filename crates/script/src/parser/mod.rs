@@ -23,11 +23,11 @@ type Result<T, E = ScriptError> = std::result::Result<T, E>;
 
 /// The greatest depth of blocks and parentheses. Deeper scripts are an error
 /// and not a stack overflow; real ones stay below 20.
-pub const MAX_NESTING: u32 = 200;
+pub const MAX_NESTING: u32 = 100;
 
 /// The greatest height of an expression's tree, which a chain such as
 /// `a + b + …` raises by one for each operator.
-pub const MAX_HEIGHT: u32 = 1000;
+pub const MAX_HEIGHT: u32 = 500;
 
 /// Parses a linker script.
 ///
@@ -173,6 +173,11 @@ impl<'a> Parser<'a> {
         Ok(token)
     }
 
+    /// What the script says at a place.
+    fn text_of(&self, span: Span) -> &'a str {
+        &self.text[span.start as usize..span.end as usize]
+    }
+
     fn at_end(&mut self, mode: Mode) -> Result<bool> {
         Ok(self.peek(mode)?.kind == TokenKind::End)
     }
@@ -222,7 +227,7 @@ impl<'a> Parser<'a> {
         if token.kind == TokenKind::Punct(punct) {
             return Ok(self.next(mode)?.span);
         }
-        let last = &self.text[self.last.start as usize..self.last.end as usize];
+        let last = self.text_of(self.last);
         let mut error = self.expected(mode, &format!("`{}` {context}", punct.text()));
         if last.ends_with(punct.text())
             && !last.starts_with('"')

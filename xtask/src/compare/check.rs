@@ -6,7 +6,7 @@
 //! end, indices that exist.
 
 use super::elf::{
-    ET_REL, Elf, Home, SHF_LINK_ORDER, SHT_NOBITS, SHT_RELA, SHT_STRTAB, SHT_SYMTAB,
+    ET_REL, Elf, Home, SHF_GROUP, SHF_LINK_ORDER, SHT_NOBITS, SHT_RELA, SHT_STRTAB, SHT_SYMTAB,
     SHT_SYMTAB_SHNDX, STT_FILE, Section, SectionId,
 };
 use super::relocations::field_width;
@@ -227,7 +227,6 @@ fn check_relocations(elf: &Elf<'_>, problems: &mut Vec<String>) {
 }
 
 fn check_groups(elf: &Elf<'_>, problems: &mut Vec<String>) {
-    const SHF_GROUP: u64 = 0x200;
     let mut grouped = std::collections::HashSet::new();
     for group in &elf.groups {
         let name = elf.section_name(group.section);

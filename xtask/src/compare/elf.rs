@@ -203,6 +203,7 @@ pub(crate) const SHF_ALLOC: u64 = 2;
 pub(crate) const SHF_EXECINSTR: u64 = 4;
 pub(crate) const SHF_INFO_LINK: u64 = 0x40;
 pub(crate) const SHF_LINK_ORDER: u64 = 0x80;
+pub(crate) const SHF_GROUP: u64 = 0x200;
 pub(crate) const STB_LOCAL: u8 = elf::STB_LOCAL.0;
 pub(crate) const STT_SECTION: u8 = elf::STT_SECTION.0;
 pub(crate) const STT_FILE: u8 = elf::STT_FILE.0;

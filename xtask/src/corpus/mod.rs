@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::compare::{Options, compare, prove::prove};
+use crate::compare::{Kind, Options, compare, prove::prove};
 use crate::kernel::{self, Arch};
 use command::Link;
 
@@ -47,6 +47,13 @@ pub(crate) struct Args {
     /// Make the `.ko` files with klink's module link and prove each.
     #[arg(long)]
     module: bool,
+    /// Kinds of differences to leave out.
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    ignore: Vec<Kind>,
+    /// Run GNU ld again even where its result is at hand, so that both
+    /// linkers' times are of this run.
+    #[arg(long)]
+    fresh: bool,
     /// Differences to show for each link.
     #[arg(long, value_name = "N", default_value_t = 5)]
     limit: usize,
@@ -55,6 +62,8 @@ pub(crate) struct Args {
 /// What both linkers made of one link.
 struct Outcome {
     gnu: Duration,
+    /// Whether GNU ld's result and time are of an earlier run.
+    cached: bool,
     klink: Duration,
     /// For a proved module, what was proved.
     summary: Option<String>,
@@ -181,7 +190,7 @@ fn link_all(setting: &Setting<'_>, links: &[Link]) -> Vec<Result<Outcome, Failur
 fn link_one(setting: &Setting<'_>, link: &Link) -> Result<Outcome, Failure> {
     let name = format!("{:03}-{}", link.line, link.output.replace('/', "-"));
     let gnu_path = setting.out.join("gnu").join(&name);
-    let gnu = link_with_gnu(setting, link, &gnu_path)?;
+    let (gnu, cached) = link_with_gnu(setting, link, &gnu_path)?;
     let folder = if setting.args.module {
         "module"
     } else {
@@ -195,6 +204,7 @@ fn link_one(setting: &Setting<'_>, link: &Link) -> Result<Outcome, Failure> {
     let (klink_time, failed) = link_with(setting, link, klink, &klink_path)?;
     let mut outcome = Outcome {
         gnu,
+        cached,
         klink: klink_time,
         summary: None,
         difference: failed,
@@ -215,7 +225,10 @@ fn link_one(setting: &Setting<'_>, link: &Link) -> Result<Outcome, Failure> {
             );
         }
     } else {
-        let report = compare(&a, &b, &Options::default());
+        let options = Options {
+            ignore: setting.args.ignore.iter().copied().collect(),
+        };
+        let report = compare(&a, &b, &options);
         let report = report.map_err(|error| Failure::new(format!("{}: {error}", link.output)))?;
         if !report.is_equal() {
             outcome.difference = Some(report.render(setting.args.limit)?);
@@ -224,8 +237,13 @@ fn link_one(setting: &Setting<'_>, link: &Link) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// GNU ld's result, from an earlier run if that was the same command.
-fn link_with_gnu(setting: &Setting<'_>, link: &Link, output: &Path) -> Result<Duration, Failure> {
+/// GNU ld's result, from an earlier run if that was the same command: how long
+/// it took, and whether that was earlier.
+fn link_with_gnu(
+    setting: &Setting<'_>,
+    link: &Link,
+    output: &Path,
+) -> Result<(Duration, bool), Failure> {
     let tree = setting.tree.display();
     let key = format!(
         "{tree}\n{}\n{} {:?}",
@@ -239,8 +257,8 @@ fn link_with_gnu(setting: &Setting<'_>, link: &Link, output: &Path) -> Result<Du
         let same = of == key && output.is_file();
         same.then(|| micros.parse().ok().map(Duration::from_micros))?
     });
-    if let Some(time) = cached {
-        return Ok(time);
+    if let Some(time) = cached.filter(|_| !setting.args.fresh) {
+        return Ok((time, true));
     }
     let (time, failed) = link_with(setting, link, Command::new(&link.program), output)?;
     if let Some(failed) = failed {
@@ -248,7 +266,7 @@ fn link_with_gnu(setting: &Setting<'_>, link: &Link, output: &Path) -> Result<Du
     }
     let text = format!("{}\n{key}", time.as_micros());
     std::fs::write(&key_path, text).map_err(|e| Failure::io("write", &key_path, &e))?;
-    Ok(time)
+    Ok((time, false))
 }
 
 /// Runs a linker with a link's arguments; says how long it took, and if it
@@ -323,6 +341,10 @@ fn summarise(setting: &Setting<'_>, outcomes: &[Result<Outcome, Failure>]) -> Re
         seconds(done().map(|outcome| outcome.gnu).sum()),
         seconds(done().map(|outcome| outcome.klink).sum()),
     );
+    let cached = done().filter(|outcome| outcome.cached).count();
+    if cached > 0 {
+        println!("ld's time on {cached} of them is of an earlier run; --fresh for a ratio");
+    }
     match outcomes.len() - good {
         0 => Ok(()),
         bad => Err(Failure::new(format!("{bad} links are not as they must be"))),

@@ -127,11 +127,10 @@ pub(super) fn stub(words: [u32; 3]) -> Option<Stub> {
     const ADDIL_R1: u32 = 0x2820_0000;
     const BE_N_SR4_R1: u32 = 0xe020_2002;
     const IM21: u32 = 0x001f_ffff;
-    const IM14: u32 = 0x3fff;
     const IM17: u32 = 0x001f_1ffd;
     let [first, second, third] = words;
-    // The loader adds nothing to what is in the fields: it replaces it.
-    if first & !IM21 == LDIL_R1 && second & !IM14 == LDO_R1_R1 && third == BV_N_R1 {
+    // The linker leaves fields with relocations as they are: zero.
+    if words == [LDIL_R1, LDO_R1_R1, BV_N_R1] {
         return Some(Stub::Absolute);
     }
     if first == BL_NEXT_R1 && second & !IM21 == ADDIL_R1 && third & !IM17 == BE_N_SR4_R1 {

@@ -151,6 +151,8 @@ fn wrong_branches_and_stubs_are_found() {
     assert!(other.contains("instead of printk"));
     let addend = said(|s| s.sections[1].relocations[1].3 = 4);
     assert!(addend.contains("(no stub) instead of printk"));
+    let not_zero = said(|s| set_word(s, 1, 7, 0x2020_0001));
+    assert!(not_zero.contains("(no stub) instead of printk"));
     // Both stubs exist, and the branch to printk uses the one to h.
     assert!(said(|s| set_word(s, 1, 5, far(BL, 3))).contains("a stub to .text+0x3c"));
 }
@@ -171,6 +173,7 @@ fn changed_places_and_bytes_are_found() {
     assert!(said(|s| s.sections[0].relocations.push((4, 3, DIR32, 0))).contains("out of nothing"));
     assert!(said(|s| set_word(s, 1, 13, 0x1234)).contains("neither from the original"));
     assert!(said(|s| s.sections[1].flags = 7).contains("flags 0x6"));
+    assert!(said(|s| s.sections[0].name = ".dada").contains("whose name means something else"));
     assert!(said(|s| s.sections[1].align = 2).contains("not aligned to 4"));
     assert!(said(|s| s.sections[1].name = ".data").contains("a second allocated section"));
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::super::elf::{
-    Home, Relocation, SHF_ALLOC, SHF_EXECINSTR, SHF_LINK_ORDER, SHF_WRITE, SHT_NOBITS, STT_FILE,
-    Section, SectionId, Symbol, SymbolId,
+    Home, Relocation, SHF_ALLOC, SHF_EXECINSTR, SHF_GROUP, SHF_LINK_ORDER, SHF_WRITE, SHT_NOBITS,
+    STT_FILE, Section, SectionId, Symbol, SymbolId,
 };
 use super::machine::Resolved;
 use super::map::Map;
@@ -106,6 +106,18 @@ impl Verifier<'_> {
         if old.flags & MEMORY != new.flags & MEMORY {
             let (from, to) = (old.flags & MEMORY, new.flags & MEMORY);
             self.problem(format!("{}: flags {from:#x}, at {place} {to:#x}", old.name));
+        }
+        if !may_become(&old.name, &new.name) {
+            let (from, to) = (&old.name, &new.name);
+            self.problem(format!(
+                "{from}: is in {to}, whose name means something else"
+            ));
+        }
+        // Bits that say how a section was put together, not what it is.
+        let kept = !SHF_GROUP;
+        if old.name == new.name && (old.flags ^ new.flags) & kept != 0 {
+            let (from, to) = (old.flags, new.flags);
+            self.problem(format!("{}: flags {from:#x}, now {to:#x}", old.name));
         }
         // A common symbol's or bss' zeros may have become bytes, never the reverse.
         if new.sh_type == SHT_NOBITS && old.sh_type != SHT_NOBITS {
@@ -526,6 +538,15 @@ fn show_outside(target: Option<&Target>) -> String {
         Some(Target::Outside { name, addend, .. }) => format!("{name} + {addend:#x}"),
         _ => "nothing that can be read".to_owned(),
     }
+}
+
+/// Whether a section of this name may be merged into one of that name: the
+/// kernel finds tables, init code and protected data by section name. The names
+/// with two dots (`.data..percpu`, `.data..ro_after_init`) are such, the others
+/// are the compiler's one-section-for-each names.
+fn may_become(old: &str, new: &str) -> bool {
+    let suffix = old.strip_prefix(new);
+    old == new || suffix.is_some_and(|rest| rest.starts_with('.') && !old.contains(".."))
 }
 
 /// A symbol's place in the result.

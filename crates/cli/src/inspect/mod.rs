@@ -92,7 +92,7 @@ Exit codes:
 Examples:
   klink inspect drivers/net/foo/foo.ko
   klink inspect --sort size --top 20 /lib/modules/$(uname -r)
-  klink inspect --json *.ko | jq -r 'select(.headroom.percent < 10) | .file'";
+  klink inspect --json *.ko | jq -r 'select(.headroom and .headroom.percent < 10) | .file'";
 
 /// Inspects every file named in `options`.
 ///

@@ -29,6 +29,7 @@ mod lexer;
 mod parser;
 mod pattern;
 mod print;
+mod sort;
 mod source;
 mod version;
 
@@ -41,5 +42,6 @@ pub use parser::{
     parse_memory_items, parse_section_items, parse_statements, parse_version_script,
 };
 pub use pattern::Pattern;
+pub use sort::{SortKey, order_sections};
 pub use source::{Name, Source, Span, Spanned};
 pub use version::{Language, VersionNode, VersionPattern, VersionScript};

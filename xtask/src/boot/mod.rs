@@ -145,9 +145,7 @@ fn linkers<'a>(
     scratch: &'a Path,
 ) -> Result<Linkers<'a>, Failure> {
     let klink = match &args.klink {
-        Some(path) => {
-            Some(std::path::absolute(path).map_err(|error| Failure::io("find", path, &error))?)
-        }
+        Some(path) => Some(kernel::program_path(path)),
         None if args.no_klink || args.klink_dir.is_some() => None,
         None => Some(variants::build_klink()?),
     };
@@ -206,12 +204,18 @@ impl Run<'_> {
             let names = self.args.modules.iter();
             return names.map(|name| self.modules.find(name)).collect();
         }
-        let skip: Vec<ModuleId> = self
+        let mut skip: Vec<ModuleId> = self
             .args
             .skip
             .iter()
             .map(|name| self.modules.find(name))
             .collect::<Result<_, _>>()?;
+        for (name, reason) in self.recipe.hang {
+            if let Ok(id) = self.modules.find(name) {
+                eprintln!("xtask: leaving out {name}: {reason}");
+                skip.push(id);
+            }
+        }
         Ok(self.modules.ids().filter(|id| !skip.contains(id)).collect())
     }
 

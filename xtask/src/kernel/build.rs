@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::arch::BUILD_PACKAGES;
-use super::{Args, Recipe, kernels, run_command, unpack_whole};
+use super::{Args, Recipe, absolute, kernels, program_path, run_command, unpack_whole};
 use crate::{Failure, tools};
 
 /// Where Debian's package puts the source.
@@ -103,12 +103,7 @@ fn make_command(
     command.arg(format!("ARCH={}", recipe.linux_arch));
     command.arg(format!("CROSS_COMPILE={}", recipe.cross));
     if let Some(ld) = &args.ld {
-        // A bare name is looked up in $PATH, as make does.
-        let ld = if ld.components().count() > 1 {
-            absolute(ld)
-        } else {
-            ld.clone()
-        };
+        let ld = program_path(ld);
         command.arg(format!("LD={}", ld.display()));
     }
     if let Some(flags) = &args.ldflags_module {
@@ -120,10 +115,6 @@ fn make_command(
         .env("KBUILD_BUILD_HOST", "klink")
         .env("KBUILD_BUILD_TIMESTAMP", "2025-01-01 00:00:00 UTC");
     command
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// The kernel source as a folder; a tar file is unpacked beside the default

@@ -204,6 +204,21 @@ fn unpack(archive: &Path, out: &Path) -> Result<(), Failure> {
     run_command(&mut tar)
 }
 
+/// `path` from the root folder, for programs that run in another folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// A program for a command that runs in another folder: a path is made
+/// absolute, a bare name left to be found in `$PATH`.
+pub(crate) fn program_path(program: &Path) -> PathBuf {
+    if program.components().count() > 1 {
+        absolute(program)
+    } else {
+        program.to_path_buf()
+    }
+}
+
 /// Runs `command` to its end.
 ///
 /// # Errors

@@ -78,7 +78,7 @@ impl<'a> Layout<'a> {
             placements,
             module,
             has_discards,
-            keep_groups: !options.dissolve_groups,
+            keep_groups: !options.dissolve_groups && !sources.dissolves_groups(),
             script,
             warnings,
         };

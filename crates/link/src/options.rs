@@ -90,9 +90,9 @@ pub enum BuildId {
     /// None is made.
     #[default]
     None,
-    /// SHA-1 of the output, 20 bytes.
+    /// 20 bytes of a digest of the output.
     Sha1,
-    /// MD5-sized (16 bytes) digest of the output.
+    /// 16 bytes of a digest of the output.
     Md5,
     /// 16 random bytes, made from the output too, so that builds repeat.
     Uuid,

@@ -102,6 +102,9 @@ pub(crate) fn rewrite(
 /// (bfd/elflink.c, `elf_link_input_bfd`; `_bfd_elf_default_action_discarded` makes exceptions for
 /// debugging and unwind sections).
 pub(crate) fn check_discarded(resolved: &Resolved<'_>, layout: &Layout<'_>) -> Result<()> {
+    if !layout.has_discards {
+        return Ok(());
+    }
     let mut errors = Vec::new();
     for &output in &layout.outputs.order {
         for section in layout.outputs.sections[output].sections() {

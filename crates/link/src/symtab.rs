@@ -1,7 +1,9 @@
 //! The symbol table of the output: which symbols it has, and their numbers.
 
+use std::hash::BuildHasher;
+
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 use klink_arch::Arch;
 use object::elf;
 
@@ -70,47 +72,63 @@ impl SymbolTable {
 }
 
 /// A string table. Equal strings are stored once.
-#[derive(Default)]
 pub(crate) struct Strings {
     bytes: Vec<u8>,
-    offsets: HashMap<Vec<u8>, u32, RandomState>,
+    /// Where each string begins, found by its bytes.
+    offsets: HashTable<u32>,
+    hasher: RandomState,
 }
 
 impl Strings {
-    /// Adds `prefix` and `name` as one string, and `name` as its tail. Gives the offset of the whole.
-    pub(crate) fn add_with_prefix(&mut self, prefix: &[u8], name: &[u8]) -> u32 {
-        let whole = self.add(&[prefix, name].concat());
-        self.offsets
-            .entry(name.to_vec())
-            .or_insert(whole + prefix.len() as u32);
-        whole
-    }
-
     pub(crate) fn new() -> Self {
         Self {
             bytes: vec![0],
-            offsets: HashMap::default(),
+            offsets: HashTable::new(),
+            hasher: RandomState::default(),
         }
     }
 
     /// The offset of `name`, added if it is new.
     pub(crate) fn add(&mut self, name: &[u8]) -> u32 {
+        self.add_with_prefix(b"", name)
+    }
+
+    /// Adds `prefix` and `name` as one string, and `name` as its tail. Gives the offset of the whole.
+    pub(crate) fn add_with_prefix(&mut self, prefix: &[u8], name: &[u8]) -> u32 {
         if name.is_empty() {
             return 0;
         }
-        if let Some(&offset) = self.offsets.get(name) {
+        let Self {
+            bytes,
+            offsets,
+            hasher,
+        } = self;
+        if prefix.is_empty()
+            && let Some(&offset) =
+                offsets.find(hasher.hash_one(name), |&at| string_at(bytes, at) == name)
+        {
             return offset;
         }
-        let offset = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(name);
-        self.bytes.push(0);
-        self.offsets.insert(name.to_vec(), offset);
+        let offset = bytes.len() as u32;
+        bytes.extend_from_slice(prefix);
+        bytes.extend_from_slice(name);
+        bytes.push(0);
+        let rehash = |&at: &u32| hasher.hash_one(string_at(bytes, at));
+        offsets.insert_unique(hasher.hash_one(name), offset + prefix.len() as u32, rehash);
         offset
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+fn string_at(bytes: &[u8], at: u32) -> &[u8] {
+    let string = &bytes[at as usize..];
+    &string[..string
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(string.len())]
 }
 
 /// Which symbols remaining relocations name.

@@ -55,6 +55,8 @@ struct FileLayout {
     headers: Vec<Header>,
     bodies: Vec<Body>,
     numbers: IdVec<OutputId, u32>,
+    /// The sections that have bytes in the file, in the order of their bytes.
+    order: Vec<usize>,
     names: Strings,
     header_table: u64,
     size: u64,
@@ -133,6 +135,7 @@ impl Output<'_, '_> {
             headers: vec![Header::default()],
             bodies: vec![Body::Nothing],
             numbers: IdVec::filled(0, self.layout.outputs.sections.len()),
+            order: Vec::new(),
             names: Strings::new(),
             header_table: 0,
             size: 0,
@@ -419,16 +422,9 @@ impl Output<'_, '_> {
 
     fn fill(&self, file: &FileLayout, bytes: &mut [u8]) -> Result<()> {
         let mut parts: Vec<(Body, &mut [u8])> = Vec::with_capacity(file.headers.len());
-        let mut order: Vec<usize> = (1..file.headers.len())
-            .filter(|&number| file.headers[number].section_type != elf::SHT_NOBITS.0)
-            .collect();
-        // An empty section stands in front of the one that begins at the same place.
-        order.sort_unstable_by_key(|&number| {
-            (file.headers[number].offset, file.headers[number].size)
-        });
         let mut rest = bytes;
         let mut at = 0;
-        for number in order {
+        for &number in &file.order {
             let header = &file.headers[number];
             let skip = (header.offset - at) as usize;
             let (part, behind) = rest[skip..].split_at_mut(header.size as usize);
@@ -650,7 +646,7 @@ fn place_in_file(file: &mut FileLayout, sizes: &Sizes) {
         |body| matches!(body, Body::SectionNames),
     ];
     for in_pass in passes {
-        for (header, body) in file.headers.iter_mut().zip(&file.bodies) {
+        for (number, (header, body)) in file.headers.iter_mut().zip(&file.bodies).enumerate() {
             if !in_pass(body) {
                 continue;
             }
@@ -659,6 +655,7 @@ fn place_in_file(file: &mut FileLayout, sizes: &Sizes) {
             header.offset = align_up(at, align).unwrap_or(at);
             if header.section_type != elf::SHT_NOBITS.0 {
                 at = header.offset + header.size;
+                file.order.push(number);
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::rules::Rules;
 
 pub(crate) use compile::compile;
-pub(crate) use execute::{ScriptState, ScriptSymbol};
+pub(crate) use execute::ScriptState;
 pub(crate) use load::{Sources, load};
 
 /// A compiled script.

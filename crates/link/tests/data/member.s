@@ -1,0 +1,5 @@
+	.globl outside
+outside: ret
+	.globl more
+	.data
+	.quad more

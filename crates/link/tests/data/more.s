@@ -1,0 +1,3 @@
+	.globl more
+	.section .text.more,"ax"
+more:	ret

@@ -21,6 +21,8 @@ pub(crate) struct Assigned<'a> {
     pub placements: Placements,
     /// Whether an input section is in no output section.
     pub has_discards: bool,
+    /// Whether section groups stay groups.
+    pub keep_groups: bool,
     /// Warnings for the user.
     pub warnings: Vec<String>,
 }
@@ -41,9 +43,10 @@ pub(crate) fn assign<'a>(
     resolved: &Resolved<'a>,
     rules: &Rules<'a>,
     options: &Options,
+    keep_groups: bool,
     arch: &'static klink_arch::Arch,
 ) -> Result<Assigned<'a>> {
-    let apart = Apart::new(options, arch);
+    let apart = Apart::new(options, keep_groups, arch);
     let candidates: Vec<SectionId> = resolved
         .section_ids()
         .filter(|&id| is_candidate(resolved, options, id))
@@ -51,9 +54,9 @@ pub(crate) fn assign<'a>(
     let matches = match_sections(resolved, rules, &candidates, &apart);
     let mut assignment = Assignment {
         resolved,
-        placer: OrphanPlacer::new(true),
+        placer: OrphanPlacer::new(options.module.is_some()),
         placements: Placements::new(resolved.section_count()),
-        keep_groups: !options.dissolve_groups,
+        keep_groups,
     };
     let script_placed = assignment.place_by_script(rules, &matches);
     let mut warnings = Vec::new();
@@ -108,6 +111,7 @@ pub(crate) fn assign<'a>(
         outputs: Outputs { sections, order },
         placements: assignment.placements,
         has_discards,
+        keep_groups,
         warnings,
     })
 }
@@ -129,7 +133,7 @@ struct Apart {
 }
 
 impl Apart {
-    fn new(options: &Options, arch: &klink_arch::Arch) -> Self {
+    fn new(options: &Options, keep_groups: bool, arch: &klink_arch::Arch) -> Self {
         let mut patterns: Vec<Pattern> = match &options.unique {
             Unique::Matching(patterns) => patterns
                 .iter()
@@ -144,7 +148,7 @@ impl Apart {
         Self {
             all_orphans: matches!(options.unique, Unique::AllOrphans),
             patterns,
-            groups: !options.dissolve_groups,
+            groups: keep_groups,
         }
     }
 

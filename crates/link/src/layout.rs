@@ -44,6 +44,7 @@ impl<'a> Layout<'a> {
             mut outputs,
             mut placements,
             has_discards,
+            keep_groups,
             warnings,
         } = assigned;
         let mut script = ScriptState::default();
@@ -78,7 +79,7 @@ impl<'a> Layout<'a> {
             placements,
             module,
             has_discards,
-            keep_groups: !options.dissolve_groups && !sources.dissolves_groups(),
+            keep_groups,
             script,
             warnings,
         };

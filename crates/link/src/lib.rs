@@ -78,7 +78,8 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
 
     // Every section gets its output section: by the script's patterns, or as an orphan.
     let program = script::compile(&sources, &storage, &mut resolved)?;
-    let assigned = assign::assign(&resolved, &program.rules, options, arch)?;
+    let keep_groups = !options.dissolve_groups && !sources.dissolves_groups();
+    let assigned = assign::assign(&resolved, &program.rules, options, keep_groups, arch)?;
     clock.lap("assign sections");
 
     // Offsets in output sections; for a module, the order of functions, islands, and which

@@ -132,11 +132,12 @@ pub(crate) struct OrphanPlacer<'a> {
     by_name: HashMap<&'a [u8], Vec<StatementId>, RandomState>,
     places: [Place; 8],
     names_looked_up: bool,
-    relocatable: bool,
+    /// Whether sections are merged that GNU ld keeps apart.
+    merges_all: bool,
 }
 
 impl<'a> OrphanPlacer<'a> {
-    pub(crate) fn new(relocatable: bool) -> Self {
+    pub(crate) fn new(merges_all: bool) -> Self {
         Self {
             statements: IdVec::default(),
             sections: IdVec::default(),
@@ -145,7 +146,7 @@ impl<'a> OrphanPlacer<'a> {
             by_name: HashMap::default(),
             places: [Place::default(); 8],
             names_looked_up: false,
-            relocatable,
+            merges_all,
         }
     }
 
@@ -272,10 +273,13 @@ impl<'a> OrphanPlacer<'a> {
         unused.map(|statement| self.output_of(statement))
     }
 
-    /// Type and special flags must agree (ld/ldelf.c, `elf_orphan_compatible`).
+    /// Type and special flags must agree, and a section whose `sh_info` means something has no equal
+    /// (ld/ldelf.c, `elf_orphan_compatible`). The module link merges those too: on PA-RISC they are
+    /// the unwind tables, of which the kernel wants one.
     fn may_share(&self, section: &InputSection<'_>, other: &OutputSection<'_>) -> bool {
         let special = (other.extra_flags ^ section.flags) & SHF_MASK_OS_AND_PROCESSOR != 0;
-        let apart = self.relocatable && (other.group.is_some() || special);
+        let informed = section.info != 0 && !self.merges_all;
+        let apart = other.group.is_some() || special || informed;
         !apart && other.section_type == section.section_type
     }
 

@@ -105,8 +105,6 @@ pub struct OutputSection<'a> {
     pub align: u64,
     /// `sh_entsize`.
     pub entry_size: u64,
-    /// `sh_info` of the first input, where it is no section index.
-    pub info: u32,
     /// For `SHF_LINK_ORDER`: the input section whose output section `sh_link` names.
     pub linked_to: Option<SectionId>,
     /// For members of a section group in relocatable output: object and group number.
@@ -137,7 +135,6 @@ impl<'a> OutputSection<'a> {
             extra_flags: 0,
             align: 1,
             entry_size: 0,
-            info: 0,
             linked_to: None,
             group: None,
             pieces: Vec::new(),

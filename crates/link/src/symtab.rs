@@ -8,7 +8,7 @@ use klink_arch::Arch;
 use object::elf;
 
 use crate::id::{GlobalId, IdVec, ObjectId, OutputId};
-use crate::input::SymbolPlace;
+use crate::input::{InputSymbol, SymbolPlace};
 use crate::layout::Layout;
 use crate::options::{DiscardLocals, Options, Strip};
 use crate::relocate::{Rewrite, Target, rewrite};
@@ -289,19 +289,10 @@ fn add_locals(
         }
         let is_file = symbol.symbol_type == elf::STT_FILE.0;
         let is_needed = needed.is_some_and(|needed| needed.locals[id][index]);
-        let compiler_made = is_compiler_made(arch, symbol.name);
         let keep = is_needed
-            || if layout.module.is_some() {
-                !is_file
-                    && !(compiler_made && !is_mapping_symbol(arch, symbol.name))
-                    && options.discard != DiscardLocals::All
-            } else {
-                match options.discard {
-                    _ if options.strip == Strip::All => false,
-                    DiscardLocals::None => true,
-                    DiscardLocals::CompilerMade => !compiler_made,
-                    DiscardLocals::All => false,
-                }
+            || match layout.module {
+                Some(_) => stays_in_module(arch, options, symbol),
+                None => stays(arch, options, symbol),
             };
         if !keep {
             continue;
@@ -337,6 +328,23 @@ fn add_locals(
         });
     }
     table.locals[id] = numbers;
+}
+
+/// Whether a local symbol that no relocation names stays in relocatable output.
+fn stays(arch: &Arch, options: &Options, symbol: &InputSymbol<'_>) -> bool {
+    options.strip != Strip::All
+        && match options.discard {
+            DiscardLocals::None => true,
+            DiscardLocals::CompilerMade => !is_compiler_made(arch, symbol.name),
+            DiscardLocals::All => false,
+        }
+}
+
+/// Whether a local symbol that no relocation names stays in a module: names that kallsyms shows do,
+/// and mapping symbols.
+fn stays_in_module(arch: &Arch, options: &Options, symbol: &InputSymbol<'_>) -> bool {
+    let shown = symbol.symbol_type != elf::STT_FILE.0 && !is_compiler_made(arch, symbol.name);
+    (shown && stays(arch, options, symbol)) || is_mapping_symbol(arch, symbol.name)
 }
 
 /// Names that compilers make up (bfd/elf.c, `_bfd_elf_is_local_label_name`).

@@ -208,7 +208,6 @@ impl Output<'_, '_> {
                 section_type: section.file_type(),
                 flags: section.file_flags(),
                 size: section.size,
-                info: section.info,
                 align: section.align,
                 entry_size: section.entry_size,
                 ..Header::default()
@@ -606,7 +605,11 @@ impl Output<'_, '_> {
 /// `elf_link_adjust_relocs`); those at the same offset keep their order.
 fn sort_by_offset(table: &mut [u8], size: usize, endian: Endian) {
     // An offset is a word of the class: a third of the entry if addends are explicit, else half.
-    let word = if size % 3 == 0 { size / 3 } else { size / 2 };
+    let word = if size.is_multiple_of(3) {
+        size / 3
+    } else {
+        size / 2
+    };
     let offset = |entry: &[u8]| {
         let mut bytes = [0; 8];
         match endian {

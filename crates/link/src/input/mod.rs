@@ -13,6 +13,3 @@ pub(crate) use object_file::{ElfIdent, SHF_MASK_OS_AND_PROCESSOR};
 pub use object_file::{
     Group, InputSection, InputSymbol, Object, RawRelocation, Relocations, SectionKind, SymbolPlace,
 };
-
-#[cfg(test)]
-pub(crate) use object_file::parse_object;

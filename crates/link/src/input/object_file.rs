@@ -406,7 +406,7 @@ fn read_section<'a, E: RelocationTables>(
         name,
         kind,
         section_type: section_type.0,
-        flags: section.sh_flags(endian).0.into(),
+        flags: section.sh_flags(endian).0,
         size,
         align,
         entry_size: section.sh_entsize(endian).into(),

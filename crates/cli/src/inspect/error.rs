@@ -25,9 +25,7 @@ pub(crate) enum Error {
         found: &'static str,
     },
     /// It is ELF, but already linked.
-    #[error(
-        "is {kind}, whose branches are already linked; inspect reads modules and objects (ET_REL)"
-    )]
+    #[error("is {kind}; inspect reads modules and objects, which are not linked yet (ET_REL)")]
     NotRelocatable {
         /// What `e_type` says it is.
         kind: String,

@@ -29,6 +29,30 @@ pub(crate) enum Freedom {
     More,
 }
 
+/// Which of the slots that would do is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lean {
+    /// The middle one: what is possible there stays possible when islands grow.
+    Middle,
+    First,
+    Last,
+    /// None is chosen for many at once: branch by branch, an island there
+    /// already is, else the middle one.
+    OneByOne,
+}
+
+impl Lean {
+    pub(crate) const ALL: [Self; 4] = [Self::Middle, Self::First, Self::Last, Self::OneByOne];
+
+    pub(crate) fn choose(self, first: u32, last: u32) -> u32 {
+        match self {
+            Self::Middle | Self::OneByOne => first + (last - first) / 2,
+            Self::First => first,
+            Self::Last => last,
+        }
+    }
+}
+
 /// All branches that need stubs.
 pub(crate) struct Demands {
     /// Those of one target together, by their last slot.
@@ -115,14 +139,14 @@ impl Demands {
     }
 
     /// Few slots, such that no target needs more stubs than it does with all slots.
-    pub(crate) fn choose_slots(&self, layout: &Layout, freedom: Freedom) -> OpenSlots {
+    pub(crate) fn choose_slots(&self, layout: &Layout, freedom: Freedom, lean: Lean) -> OpenSlots {
         let used = |&room: &i64| room > 0 && freedom == Freedom::More;
         let mut open: Vec<bool> = layout.rooms().iter().map(used).collect();
         let mut ranges = Vec::new();
         for span in 0..self.spans.len() {
             self.push_free_ranges(span, &mut ranges);
         }
-        stab(&mut ranges, &mut open);
+        stab(&mut ranges, &mut open, lean);
         let slots = OpenSlots::new(&open);
         // Where a target has several stubs, their ranges are not independent
         // of each other: ask for the very slots of its own sweep.
@@ -135,7 +159,7 @@ impl Demands {
         if ranges.is_empty() {
             return slots;
         }
-        stab(&mut ranges, &mut open);
+        stab(&mut ranges, &mut open, lean);
         OpenSlots::new(&open)
     }
 
@@ -200,7 +224,7 @@ pub(crate) fn sweep<T>(
 }
 
 /// Opens slots so that each range has one, as few as possible.
-fn stab(ranges: &mut Vec<(u32, u32)>, open: &mut [bool]) {
+fn stab(ranges: &mut Vec<(u32, u32)>, open: &mut [bool], lean: Lean) {
     let slots = OpenSlots::new(open);
     ranges.retain(|&(first, last)| slots.count_within(first, last) == 0);
     ranges.sort_unstable_by_key(|&(first, last)| (last, first));
@@ -209,8 +233,7 @@ fn stab(ranges: &mut Vec<(u32, u32)>, open: &mut [bool]) {
         |&range| range,
         |group, last| {
             let first = group.iter().map(|range| range.0).max().unwrap_or(last);
-            // The middle of what is possible stays possible when islands grow.
-            open[(first + (last - first) / 2) as usize] = true;
+            open[lean.choose(first, last) as usize] = true;
         },
     );
 }

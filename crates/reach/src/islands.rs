@@ -1,7 +1,7 @@
 //! Islands for a given order: which branches need stubs, in which slots they
 //! stand, and how that settles although islands push sections apart.
 
-use crate::demands::{Demand, Demands, Freedom, OpenSlots, Span, sweep};
+use crate::demands::{Demand, Demands, Freedom, Lean, OpenSlots, Span, sweep};
 use crate::graph::{CallId, Graph, TargetId, UnitId};
 use crate::layout::{Layout, SlotId};
 use crate::problem::Unreached;
@@ -58,6 +58,19 @@ pub(crate) struct PlacedStub {
     pub(crate) offset: i64,
 }
 
+impl PlacedStub {
+    /// A stub whose branches are known to reach it.
+    pub(crate) fn at(slot: SlotId, target: TargetId, offset: i64) -> Self {
+        Self {
+            slot,
+            target,
+            low: offset,
+            high: offset,
+            offset,
+        }
+    }
+}
+
 /// A branch and the index of its stub.
 #[derive(Clone, Copy)]
 pub(crate) struct Way {
@@ -70,10 +83,18 @@ pub(crate) struct Way {
 /// This ends: after the patient rounds a slot's room never shrinks, a round
 /// that is not the last makes at least one room larger by at least a byte,
 /// and no room is asked to hold more than one stub for each target.
-pub(crate) fn place(graph: &Graph<'_>, order: Vec<UnitId>) -> Placement {
+pub(crate) fn place(graph: &Graph<'_>, order: Vec<UnitId>, lean: Lean) -> Placement {
     let mut layout = Layout::new(graph, &order, vec![0; order.len() + 1]);
-    let mut routes = Routes::new(graph, &layout, Freedom::Any);
-    let mut round = 0u32;
+    let (mut routes, mut round) = match lean {
+        Lean::OneByOne => {
+            let none = Routes::default();
+            (
+                none.repaired(graph, &layout, Trust::Offset),
+                CHOOSING_ROUNDS,
+            )
+        }
+        _ => (Routes::new(graph, &layout, Freedom::Any, lean), 0),
+    };
     loop {
         round = round.saturating_add(1);
 
@@ -98,11 +119,14 @@ pub(crate) fn place(graph: &Graph<'_>, order: Vec<UnitId>) -> Placement {
             layout.rooms().iter().zip(wanted).map(grow).collect()
         };
         layout = Layout::new(graph, &order, rooms);
-        routes = match round {
-            ..FREE_ROUNDS => Routes::new(graph, &layout, Freedom::Any),
-            ..CHOOSING_ROUNDS => Routes::new(graph, &layout, Freedom::More),
-            ..PATIENT_ROUNDS => routes.repaired(graph, &layout, Trust::Offset),
-            _ => routes.repaired(graph, &layout, Trust::Island),
+        routes = if round < FREE_ROUNDS {
+            Routes::new(graph, &layout, Freedom::Any, lean)
+        } else if round < CHOOSING_ROUNDS {
+            Routes::new(graph, &layout, Freedom::More, lean)
+        } else if round < PATIENT_ROUNDS {
+            routes.repaired(graph, &layout, Trust::Offset)
+        } else {
+            routes.repaired(graph, &layout, Trust::Island)
         };
     }
 }
@@ -128,13 +152,22 @@ fn settle(
     if wanted != layout.rooms() {
         let tight = Layout::new(graph, &order, wanted);
         if routes.fit(graph, &tight).is_empty() && routes.all_reach(graph, &tight) {
-            return routes.done(order, tight);
+            return routes.done(graph, order, tight);
         }
     }
     let missed = routes.fit(graph, &layout);
     routes.unreached.extend(missed);
-    routes.unreached.sort_unstable();
-    routes.done(order, layout)
+    routes.done(graph, order, layout)
+}
+
+/// One target in one layout.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    graph: &'a Graph<'a>,
+    layout: &'a Layout,
+    target: TargetId,
+    /// Where its stubs begin in `Routes::stubs`, which they are the last of.
+    own: usize,
 }
 
 /// The stubs for one layout and the way of every branch through them.
@@ -147,16 +180,16 @@ struct Routes {
 }
 
 impl Routes {
-    fn new(graph: &Graph<'_>, layout: &Layout, freedom: Freedom) -> Self {
+    fn new(graph: &Graph<'_>, layout: &Layout, freedom: Freedom, lean: Lean) -> Self {
         let mut demands = Demands::new(graph, layout);
-        let slots = demands.choose_slots(layout, freedom);
+        let slots = demands.choose_slots(layout, freedom, lean);
         let mut routes = Self {
             stubs: Vec::new(),
             ways: Vec::new(),
             unreached: Vec::new(),
         };
         for span in 0..demands.spans.len() {
-            routes.serve(graph, layout, &demands, span, &slots);
+            routes.serve(graph, layout, &demands, span, &slots, lean);
         }
         routes.unreached.append(&mut demands.unreached);
         routes
@@ -170,49 +203,68 @@ impl Routes {
         demands: &Demands,
         span: usize,
         slots: &OpenSlots,
+        lean: Lean,
     ) {
         let Span { target, .. } = demands.spans[span];
         let own = self.stubs.len();
         let range = |demand: &Demand| slots.within(demand);
         sweep(demands.of(span), range, |group, last| {
             let first = group.iter().map(|d| range(d).0).max().unwrap_or(last);
-            // The middle of what serves the whole group bears most growth.
-            let slot = SlotId::new(slots.list[(first + (last - first) / 2) as usize]);
+            let slot = SlotId::new(slots.list[lean.choose(first, last) as usize]);
             let stub = self.add(target, slot);
             for demand in group {
                 self.join(stub, demand.call, layout.window(graph, demand.call));
             }
         });
         for &call in demands.tight_of(span) {
-            self.squeeze(graph, layout, target, call, own);
+            self.squeeze(
+                Scene {
+                    graph,
+                    layout,
+                    target,
+                    own,
+                },
+                call,
+            );
         }
     }
 
     /// Serves a branch that reaches no slot whose whole island it reaches: it
     /// gets a place in the nearest island, and `fit` will see whether it is
-    /// one it reaches. The target's stubs begin at `own`.
-    fn squeeze(
-        &mut self,
-        graph: &Graph<'_>,
-        layout: &Layout,
-        target: TargetId,
-        call: CallId,
-        own: usize,
-    ) {
+    /// one it reaches.
+    fn squeeze(&mut self, scene: Scene<'_>, call: CallId) {
+        let Scene {
+            graph,
+            layout,
+            target,
+            ..
+        } = scene;
         let (low, high) = layout.window(graph, call);
         let slot = layout.slot_before(high).filter(|&slot| {
             let end = layout.start(slot) + layout.room(slot).max(graph.stub_size(target));
             layout.start(slot) <= high && end > low
         });
-        let Some(slot) = slot else {
-            return self.unreached.push(call);
-        };
-        let twin = self.stubs[own..].iter().position(|stub| stub.slot == slot);
-        let stub = match twin {
-            Some(twin) => (own + twin) as u32,
-            None => self.add(target, slot),
-        };
-        self.join(stub, call, (low, high));
+        match slot {
+            None => self.unreached.push(call),
+            Some(slot) => {
+                let stub = self.stub_in(scene, slot);
+                self.join(stub, call, (low, high));
+            }
+        }
+    }
+
+    /// The target's stub in a slot, a new one if need be.
+    fn stub_in(&mut self, scene: Scene<'_>, slot: SlotId) -> u32 {
+        let twin = self.stubs[scene.own..]
+            .iter()
+            .position(|stub| stub.slot == slot);
+        if let Some(twin) = twin {
+            return (scene.own + twin) as u32;
+        }
+        let stub = self.add(scene.target, slot);
+        // As far as one can tell before it has its place.
+        self.stubs[stub as usize].offset = scene.layout.start(slot);
+        stub
     }
 
     fn add(&mut self, target: TargetId, slot: SlotId) -> u32 {
@@ -250,13 +302,19 @@ impl Routes {
                 routes.stubs[new as usize].offset = stub.offset;
                 old += 1;
             }
+            let scene = Scene {
+                graph,
+                layout,
+                target,
+                own,
+            };
             let place = layout.target(graph.target(target));
             for call in graph.callers(target) {
                 let (low, high) = layout.window(graph, call);
                 if place.is_none_or(|place| place < low || high < place) {
                     let stub = old_ways[call.index()];
                     let stub = stub.map(|stub| stub - old_own as u32 + own as u32);
-                    routes.reroute(graph, layout, target, call, stub, own, trust);
+                    routes.reroute(scene, call, stub, trust);
                 }
             }
         }
@@ -265,16 +323,13 @@ impl Routes {
     }
 
     /// Keeps a branch at its stub, or finds it another.
-    fn reroute(
-        &mut self,
-        graph: &Graph<'_>,
-        layout: &Layout,
-        target: TargetId,
-        call: CallId,
-        stub: Option<u32>,
-        own: usize,
-        trust: Trust,
-    ) {
+    fn reroute(&mut self, scene: Scene<'_>, call: CallId, stub: Option<u32>, trust: Trust) {
+        let Scene {
+            graph,
+            layout,
+            target,
+            own,
+        } = scene;
         if !graph.form(call).stub {
             return self.unreached.push(call);
         }
@@ -290,16 +345,14 @@ impl Routes {
             return self.join((own + other) as u32, call, (low, high));
         }
         let Some((first, last)) = layout.slots_within(low, high, size) else {
-            return self.squeeze(graph, layout, target, call, own);
+            return self.squeeze(scene, call);
         };
         let used = |&slot: &u32| layout.room(SlotId::new(slot)) > 0;
         let slot = (first..=last)
             .rev()
             .find(used)
-            .unwrap_or(first + (last - first) / 2);
-        let stub = self.add(target, SlotId::new(slot));
-        // As far as one can tell before it has its place.
-        self.stubs[stub as usize].offset = layout.start(SlotId::new(slot));
+            .unwrap_or(Lean::Middle.choose(first, last));
+        let stub = self.stub_in(scene, SlotId::new(slot));
         self.join(stub, call, (low, high));
     }
 
@@ -386,12 +439,13 @@ impl Routes {
         })
     }
 
-    fn done(self, order: Vec<UnitId>, layout: Layout) -> Placement {
+    fn done(self, graph: &Graph<'_>, order: Vec<UnitId>, layout: Layout) -> Placement {
         let Self {
             stubs,
             mut ways,
-            unreached,
+            mut unreached,
         } = self;
+        unreached.retain(|&call| !layout.direct(graph, call));
         let mut sorted: Vec<u32> = (0..stubs.len() as u32).collect();
         sorted.sort_unstable_by_key(|&stub| {
             let stub = &stubs[stub as usize];

@@ -51,7 +51,7 @@ impl Layout {
             }
         }
         let (buckets, bucket_bits) = buckets(&starts);
-        let open = open_slots(graph);
+        let open = Self::open_slots(graph);
         Self {
             offsets,
             starts,
@@ -61,6 +61,18 @@ impl Layout {
             open,
             size: end,
         }
+    }
+
+    /// The first and last slot that may hold an island, if any. Between them
+    /// all may, since glued sections are inside of units.
+    pub(crate) fn open_slots(graph: &Graph<'_>) -> Option<(u32, u32)> {
+        let (ends, last) = (graph.problem.ends, graph.unit_count() as u32);
+        if last == 0 {
+            return (ends.front || ends.behind).then_some((0, 0));
+        }
+        let first = u32::from(!ends.front);
+        let last = last - u32::from(!ends.behind);
+        (first <= last).then_some((first, last))
     }
 
     pub(crate) fn site(&self, call: &Call) -> i64 {
@@ -79,6 +91,14 @@ impl Layout {
     pub(crate) fn window(&self, graph: &Graph<'_>, id: CallId) -> (i64, i64) {
         let (form, site) = (graph.form(id), self.site(graph.call(id)));
         (site + form.min, site + form.max)
+    }
+
+    /// Whether a branch reaches its target without a stub.
+    pub(crate) fn direct(&self, graph: &Graph<'_>, id: CallId) -> bool {
+        let (low, high) = self.window(graph, id);
+        let target = graph.problem.branches[graph.call(id).branch.index()].target;
+        self.target(target)
+            .is_some_and(|place| low <= place && place <= high)
     }
 
     pub(crate) fn start(&self, slot: SlotId) -> i64 {
@@ -139,18 +159,6 @@ impl Layout {
             .into_iter()
             .min_by_key(|d| d.abs())
     }
-}
-
-/// The first and last slot that may hold an island, if any. Between them all may,
-/// since glued sections are inside of units.
-fn open_slots(graph: &Graph<'_>) -> Option<(u32, u32)> {
-    let (ends, last) = (graph.problem.ends, graph.unit_count() as u32);
-    if last == 0 {
-        return (ends.front || ends.behind).then_some((0, 0));
-    }
-    let first = u32::from(!ends.front);
-    let last = last - u32::from(!ends.behind);
-    (first <= last).then_some((first, last))
 }
 
 fn buckets(starts: &[i64]) -> (Vec<u32>, u32) {

@@ -44,6 +44,7 @@ extern crate alloc;
 
 mod check;
 mod demands;
+mod exact;
 mod graph;
 mod islands;
 mod layout;
@@ -59,6 +60,7 @@ pub use problem::{
 
 use alloc::vec;
 use alloc::vec::Vec;
+use demands::Lean;
 use graph::Graph;
 use islands::Placement;
 use layout::{Layout, SlotId};
@@ -75,13 +77,43 @@ use order::Walk;
 pub fn solve(problem: &Problem<'_>) -> Result<Answer, ReachError> {
     problem::validate(problem)?;
     let graph = Graph::new(problem);
-    let mut best = islands::place(&graph, graph.unit_ids().collect());
+    let mut best = islands::place(&graph, graph.unit_ids().collect(), Lean::Middle);
     if let Some(effort) = Effort::of(problem.reorder)
         && let Some(mut walk) = Walk::new(&graph)
     {
         improve(&graph, &mut walk, &effort, &mut best);
     }
+    lean(&graph, &mut best);
+    exact::improve(&graph, &mut best);
     finish(&graph, &best)
+}
+
+/// Branches up to which it is tried whether islands stand better elsewhere.
+/// With more, their effects on each other average out.
+const FEW_BRANCHES: usize = 1000;
+
+/// Tries other places for the islands in the best order and in the input's:
+/// an island between a branch and its target may be what puts it out of reach.
+fn lean(graph: &Graph<'_>, best: &mut Placement) {
+    if graph.problem.branches.len() > FEW_BRANCHES {
+        return;
+    }
+    for order in [best.order.clone(), graph.unit_ids().collect()] {
+        for lean in Lean::ALL {
+            if is_perfect(graph, best) {
+                return;
+            }
+            let found = islands::place(graph, order.clone(), lean);
+            if found.cost() < best.cost() {
+                *best = found;
+            }
+        }
+    }
+}
+
+/// Whether no other placement could have fewer stubs.
+fn is_perfect(graph: &Graph<'_>, placement: &Placement) -> bool {
+    placement.unreached.is_empty() && placement.stubs.len() <= graph.least_stubs()
 }
 
 /// How long to look for a better order.
@@ -117,14 +149,14 @@ fn improve(graph: &Graph<'_>, walk: &mut Walk<'_>, effort: &Effort, best: &mut P
     let (mut order, mut layout) = (best.order.clone(), best.layout.clone());
     let total = effort.warm + effort.measured;
     for epoch in 0..total {
-        if best.unreached.is_empty() && best.stubs.len() <= graph.least_stubs() {
+        if is_perfect(graph, best) {
             return;
         }
         order = walk.epoch(&order, &layout, effort.steps_per_unit);
         if epoch < effort.warm {
             layout = Layout::new(graph, &order, layout.rooms().to_vec());
         } else {
-            let found = islands::place(graph, order.clone());
+            let found = islands::place(graph, order.clone(), Lean::Middle);
             layout = found.layout.clone();
             if found.cost() < best.cost() {
                 *best = found;

@@ -151,12 +151,12 @@ pub struct Branch {
     pub form: FormId,
 }
 
-/// What a stub costs.
+/// What a stub costs. Sizes count as rounded up to the alignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StubSizes {
-    /// Bytes of a stub to a [`Target::External`].
+    /// Bytes of a stub to a [`Target::External`]; not 0.
     pub external: u64,
-    /// Bytes of a stub to a [`Target::Section`] or [`Target::Fixed`].
+    /// Bytes of a stub to a [`Target::Section`] or [`Target::Fixed`]; not 0.
     pub internal: u64,
     /// Alignment of every stub in bytes, a power of two.
     pub align: u64,
@@ -301,6 +301,9 @@ pub enum ReachError {
         /// The alignment.
         align: u64,
     },
+    /// Stubs of no bytes.
+    #[error("a stub has 0 bytes")]
+    EmptyStub,
     /// A branch names a section that does not exist.
     #[error("branch {}: no section {}", branch.index(), section.index())]
     NoSection {
@@ -386,6 +389,9 @@ pub(crate) fn validate(problem: &Problem<'_>) -> Result<(), ReachError> {
     } = problem.stubs;
     if !align.is_power_of_two() {
         return Err(ReachError::StubAlign { align });
+    }
+    if external == 0 || internal == 0 {
+        return Err(ReachError::EmptyStub);
     }
     let mut total = 0u64;
     let mut add = |bytes: u64| -> Result<(), ReachError> {

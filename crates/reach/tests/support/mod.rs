@@ -132,8 +132,9 @@ impl Random {
 }
 
 /// A program of `branches` calls: ten for each function; of these, one in
-/// eight goes out, half go to one of the 200 functions around, the others
-/// anywhere. `text` is its size in bytes, `reach` that of its branches.
+/// eight goes out, half go to one of the 200 functions around, and the
+/// others further, most of them to few functions that are called a lot.
+/// `text` is its size in bytes, `reach` that of its branches.
 pub fn program(branches: u32, text: u64, reach: i64) -> Owned {
     let count = (branches / 10).max(1);
     let mut random = Random::new(7);
@@ -146,7 +147,13 @@ pub fn program(branches: u32, text: u64, reach: i64) -> Owned {
         let section = match random.below(8) {
             0 => None,
             1..=4 => Some(near(u64::from(count) + random.below(200) - 100)),
-            _ => Some(random.below(u64::from(count))),
+            _ => {
+                let spread = 1 + random.below(u64::from(count));
+                let most = 1 + random.below(spread);
+                let rank = random.below(most);
+                // Spread those that are called a lot over the program.
+                Some(rank * 7919 % u64::from(count))
+            }
         };
         let target = match section {
             Some(n) => Target::Section {

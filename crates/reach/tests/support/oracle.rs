@@ -22,7 +22,7 @@ pub fn fewest_stubs(owned: &Owned) -> Option<usize> {
             .filter(|&slot| match (slot, order.get(slot)) {
                 (0, _) => owned.ends.front,
                 (_, None) => owned.ends.behind,
-                (_, Some(&next)) => !owned.sections[next].glued,
+                (_, Some(&next)) => next == 0 || !owned.sections[next].glued,
             })
             .collect();
         let mut search = Search {
@@ -67,8 +67,8 @@ fn allowed(owned: &Owned, order: &[usize], place: impl Fn(usize) -> usize) -> bo
             .filter(|&i| chain(i) == chain(at))
             .all(|i| sections[i].movable)
     };
-    for a in 0..order.len() {
-        if a > 0 && sections[a].glued && place(a) != place(a - 1) + 1 {
+    for (a, section) in sections.iter().enumerate() {
+        if a > 0 && section.glued && place(a) != place(a - 1) + 1 {
             return false;
         }
         for b in a + 1..order.len() {
@@ -134,10 +134,11 @@ impl Search<'_> {
             for stub in stubs.iter().filter(|stub| stub.0 == slot) {
                 end = end.next_multiple_of(owned.stubs.align);
                 places.push((*stub, end as i64));
-                end += match stub.1 {
+                let size = match stub.1 {
                     Target::External(_) => owned.stubs.external,
                     Target::Section { .. } | Target::Fixed(_) => owned.stubs.internal,
                 };
+                end += size.next_multiple_of(owned.stubs.align);
             }
             if let Some(&section) = self.order.get(slot) {
                 end = end.next_multiple_of(owned.sections[section].align);

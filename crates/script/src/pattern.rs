@@ -5,7 +5,8 @@ use std::fmt;
 /// A compiled wildcard pattern, matched as `fnmatch(3)` with no flags does in
 /// the C locale: `*` and `?` match any byte, `/` and a leading `.` included;
 /// `[a-z]`, `[!a-z]`, `[^a-z]` and `[[:alpha:]]` match one byte; a backslash
-/// takes the next byte as it is.
+/// takes the next byte as it is. Collating symbols (`[[.a.]]`, `[[=a=]]`) are
+/// not known.
 ///
 /// As in GNU ld, text with none of `*?[` is no pattern at all: it matches
 /// itself alone, backslashes included. Matching takes time proportional to
@@ -232,14 +233,13 @@ fn parse_set(text: &[u8]) -> Option<(ByteSet, usize)> {
     loop {
         match text.get(at)? {
             b']' if at > first => break,
-            b'[' if text.get(at + 1) == Some(&b':') => {
-                let name = &text[at + 2..];
-                let length = name.windows(2).position(|pair| pair == b":]")?;
-                let class = byte_class(&name[..length])?;
+            b'[' if class_name(&text[at..]).is_some() => {
+                let name = class_name(&text[at..])?;
+                let class = byte_class(name)?;
                 (0..=u8::MAX)
                     .filter(class)
                     .for_each(|byte| set.insert(byte));
-                at += length + 4;
+                at += name.len() + 4;
             }
             _ => {
                 let (low, after) = set_byte(text, at)?;
@@ -260,6 +260,13 @@ fn parse_set(text: &[u8]) -> Option<(ByteSet, usize)> {
         set.invert();
     }
     Some((set, at + 1))
+}
+
+/// The name in `[:name:]` at the front; other text is no class.
+fn class_name(text: &[u8]) -> Option<&[u8]> {
+    let name = text.strip_prefix(b"[:")?;
+    let length = name.iter().position(|byte| !byte.is_ascii_lowercase())?;
+    name[length..].starts_with(b":]").then(|| &name[..length])
 }
 
 /// One byte of a set, perhaps escaped, and the offset after it.

@@ -112,9 +112,11 @@ impl Parser<'_> {
             self.separator(Mode::Expression, "after an assignment")?;
             return Ok(Statement::Assign(assignment));
         }
+        let is_call = self.at(MODE, Punct::ParenOpen)?;
         (self.at, self.ahead, self.last) = saved;
         if let Some((target, _)) = name.value.split_once('=')
-            && !self.text[name.span.start as usize..].starts_with('"')
+            && !is_call
+            && !self.text_of(name.span).starts_with('"')
         {
             return Err(glued_assignment(&name, target));
         }
@@ -194,7 +196,7 @@ impl Parser<'_> {
             sort,
         };
         if self.at(MODE, Punct::ParenOpen)? {
-            let is_quoted = self.text[sorted.name.span.start as usize..].starts_with('"');
+            let is_quoted = self.text_of(sorted.name.span).starts_with('"');
             if let Some(error) = misspelt(&sorted.name).filter(|_| !is_quoted) {
                 return Err(error);
             }

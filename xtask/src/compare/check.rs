@@ -21,12 +21,25 @@ pub(crate) fn check(bytes: &[u8]) -> Vec<String> {
     for section in elf.sections.iter().skip(1) {
         check_section(&elf, section, &mut problems);
     }
+    check_null_section(&elf, &mut problems);
     check_overlaps(&elf, &mut problems);
     check_symbols(&elf, &mut problems);
     problems.extend(symbol_boundary(&elf));
     check_relocations(&elf, &mut problems);
     check_groups(&elf, &mut problems);
     problems
+}
+
+/// Section 0 is all zero, but for the numbers that did not fit into the ELF
+/// header (gABI, "Section Header Table": `sh_size`, `sh_link`, `sh_info`).
+fn check_null_section(elf: &Elf<'_>, problems: &mut Vec<String>) {
+    let Some(null) = elf.sections.first() else {
+        return;
+    };
+    let values = [null.flags, null.addr, null.offset, null.align, null.entsize];
+    if null.sh_type != 0 || values.iter().any(|&value| value != 0) {
+        problems.push("section 0 is not null".to_owned());
+    }
 }
 
 fn check_section(elf: &Elf<'_>, section: &Section<'_>, problems: &mut Vec<String>) {
@@ -45,6 +58,9 @@ fn check_section(elf: &Elf<'_>, section: &Section<'_>, problems: &mut Vec<String
             "address {:#x} is not aligned to {align}",
             section.addr
         ));
+    }
+    if elf.header.file_type == ET_REL && section.addr != 0 {
+        problem(format!("address {:#x} in a relocatable file", section.addr));
     }
     if section.entsize > 1
         && !section.size.is_multiple_of(section.entsize)

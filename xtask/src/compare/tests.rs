@@ -293,6 +293,7 @@ fn the_check_finds_what_is_malformed() {
     assert!(found(|s| s.symbols[0].section = 2).contains("a file symbol that is not"));
     assert!(found(|s| s.symbols[4].name = "main").contains("a second global symbol"));
     assert!(found(|s| s.symbols[SECTION_OF_TEXT].section = 0xff20).contains("reserved"));
+    assert!(found(|s| s.sections[3].addr = 8).contains("address 0x8 in a relocatable file"));
     assert!(found(|s| s.sections[3].entsize = 3).contains("no multiple of the entry size"));
 }
 

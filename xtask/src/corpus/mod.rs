@@ -6,7 +6,7 @@
 //! all links after it; only where the output goes is changed. With `--module`
 //! the `.ko` links are klink's module link, and each result is proved instead.
 
-mod command;
+pub(crate) mod command;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -173,6 +173,11 @@ fn changed_places_and_bytes_are_found() {
     assert!(said(|s| s.sections[0].relocations.push((4, 3, DIR32, 0))).contains("out of nothing"));
     assert!(said(|s| set_word(s, 1, 13, 0x1234)).contains("neither from the original"));
     assert!(said(|s| s.sections[1].flags = 7).contains("flags 0x6"));
+    assert!(said(|s| s.sections[0].sh_type = 14).contains(".data: not found"));
+    assert!(said(|s| s.sections[0].flags = 0x13).contains(".data: flags 0x3, now 0x13"));
+    assert!(said(|s| s.sections[1].flags = 0x16).contains(".text.f: flags 0x16, now 0x6"));
+    assert!(said(|s| s.sections[0].entsize = 4).contains(".data: entry size 0x0, now 0x4"));
+    assert!(said(|s| s.sections[0].info = 1).contains(".data: sh_info 0x0, now 0x1"));
     assert!(said(|s| s.sections[0].name = ".dada").contains("whose name means something else"));
     assert!(said(|s| s.sections[1].align = 2).contains("not aligned to 4"));
     assert!(said(|s| s.sections[1].name = ".data").contains("a second allocated section"));

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::super::elf::{
-    Home, Relocation, SHF_ALLOC, SHF_EXECINSTR, SHF_GROUP, SHF_LINK_ORDER, SHF_WRITE, SHT_NOBITS,
-    STT_FILE, Section, SectionId, Symbol, SymbolId,
+    Home, Relocation, SHF_ALLOC, SHF_EXECINSTR, SHF_GROUP, SHF_INFO_LINK, SHF_LINK_ORDER,
+    SHF_MERGE, SHF_STRINGS, SHF_WRITE, SHT_NOBITS, STT_FILE, Section, SectionId, Symbol, SymbolId,
 };
 use super::machine::Resolved;
 use super::map::Map;
@@ -113,15 +113,11 @@ impl Verifier<'_> {
                 "{from}: is in {to}, whose name means something else"
             ));
         }
-        // Bits that say how a section was put together, not what it is.
-        let kept = !SHF_GROUP;
-        if old.name == new.name && (old.flags ^ new.flags) & kept != 0 {
-            let (from, to) = (old.flags, new.flags);
-            self.problem(format!("{}: flags {from:#x}, now {to:#x}", old.name));
-        }
+        self.header(old, new);
         // A common symbol's or bss' zeros may have become bytes, never the reverse.
-        if new.sh_type == SHT_NOBITS && old.sh_type != SHT_NOBITS {
-            self.problem(format!("{}: its bytes are gone at {place}", old.name));
+        if new.sh_type != old.sh_type && old.sh_type != SHT_NOBITS {
+            let (from, to) = (old.sh_type, new.sh_type);
+            self.problem(format!("{}: type {from:#x}, at {place} {to:#x}", old.name));
             return false;
         }
         let align = old.align.max(1);
@@ -130,13 +126,42 @@ impl Verifier<'_> {
         if misplaced {
             self.problem(format!("{}: not aligned to {align} at {place}", old.name));
         }
-        if old.has(SHF_LINK_ORDER) {
-            let link = self.map.section(SectionId(old.link));
-            if link.is_none_or(|link| link.section.0 != new.link) {
-                self.problem(format!("{}: ordered after another section", old.name));
+        true
+    }
+
+    /// What else the header of the section's new home says.
+    fn header(&mut self, old: &Section<'_>, new: &Section<'_>) {
+        let mut field = |what: &str, of_old: u64, of_new: u64| {
+            if of_old != of_new {
+                let text = format!("{}: {what} {of_old:#x}, now {of_new:#x}", old.name);
+                self.proof.problems.push(text);
+            }
+        };
+        if old.name == new.name {
+            // Whether it is in a group says how it was chosen, not what it is.
+            field("flags", old.flags & !SHF_GROUP, new.flags & !SHF_GROUP);
+            field("entry size", old.entsize, new.entsize);
+        }
+        // Merging equal strings or constants later is right only if all are such.
+        for flag in [SHF_MERGE, SHF_STRINGS] {
+            if new.has(flag) {
+                field("entry size", old.entsize, new.entsize);
+                field("flags", old.flags | flag, old.flags);
             }
         }
-        true
+        let moved = |id: u32| match self.map.section(SectionId(id)) {
+            Some(spot) => u64::from(spot.section.0),
+            None => 0,
+        };
+        // An empty section that others refer to is nowhere: then any will do.
+        if old.has(SHF_LINK_ORDER) && moved(old.link) != 0 {
+            field("ordered after", moved(old.link), new.link.into());
+        }
+        match old.has(SHF_INFO_LINK) {
+            true if moved(old.info) != 0 => field("about", moved(old.info), new.info.into()),
+            true => {}
+            false => field("sh_info", old.info.into(), new.info.into()),
+        }
     }
 
     /// All relocations at one offset of an old section.

@@ -58,6 +58,10 @@ pub struct Arch {
     pub addends: Addends,
     /// `EI_OSABI` that GNU ld writes.
     pub osabi: u8,
+    /// `EI_ABIVERSION` that GNU ld writes.
+    pub abi_version: u8,
+    /// `e_flags` that GNU ld writes whatever the inputs have; `None`: the first input's.
+    pub elf_flags: Option<u32>,
     /// Names that `ld -m` takes, the one that `ld -V` shows first. Source: GNU ld `emulparams/`.
     pub emulations: &'static [&'static str],
     /// Output formats that `OUTPUT_FORMAT` and `--oformat` take, the default one first. A name

@@ -563,6 +563,10 @@ pub static HPPA32: Arch = Arch {
     endian: Endian::Big,
     addends: Addends::Rela,
     osabi: OSABI_GNU,
+    abi_version: 0,
+    // PA-RISC 1.1: the emulation's default machine (ld/emulparams/hppalinux.sh, ARCH; bfd/elf-hppa.h,
+    // elf_hppa_final_write_processing)
+    elf_flags: Some(0x210),
     emulations: &["hppalinux"],
     bfd_names: &["elf32-hppa-linux"],
     bfd_arch: &[
@@ -617,6 +621,10 @@ pub static HPPA64: Arch = Arch {
     endian: Endian::Big,
     addends: Addends::Rela,
     osabi: OSABI_GNU,
+    // bfd/elf64-hppa.c, elf64_hppa_init_file_header
+    abi_version: 1,
+    // PA-RISC 2.0, wide, nil pointers trap (bfd/elf-hppa.h, elf_hppa_final_write_processing)
+    elf_flags: Some(0x9_0214),
     emulations: &["hppa64linux"],
     bfd_names: &["elf64-hppa-linux"],
     bfd_arch: &["hppa2.0w", "hppa:hppa2.0w"],

@@ -145,6 +145,8 @@ pub static I386: Arch = Arch {
     endian: Endian::Little,
     addends: Addends::Rel,
     osabi: 0,
+    abi_version: 0,
+    elf_flags: None,
     emulations: &["elf_i386"],
     bfd_names: &["elf32-i386"],
     bfd_arch: &["i386"],

@@ -166,6 +166,8 @@ pub static X86_64: Arch = Arch {
     endian: Endian::Little,
     addends: Addends::Rela,
     osabi: 0,
+    abi_version: 0,
+    elf_flags: None,
     emulations: &["elf_x86_64"],
     bfd_names: &["elf64-x86-64"],
     bfd_arch: &["i386:x86-64"],

@@ -99,7 +99,7 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
         layout: &layout,
         symbols: &symbols,
         arch,
-        flags: target::flags(&resolved),
+        flags: target::flags(&resolved, arch),
         os_abi: arch.osabi,
         statement_bytes: &statement_bytes,
         build_id,
@@ -114,12 +114,16 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
     ))
 }
 
+/// More threads than any machine that builds kernels has use for; a hundred thousand, all the
+/// memory that there is.
+const MAX_THREADS: usize = 1024;
+
 /// Sets the size of the thread pool, the first time it is called in a process.
 fn set_threads(threads: usize) {
     if threads > 0 {
         // A pool that exists already stays as it is: results do not depend on it.
         let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
+            .num_threads(threads.min(MAX_THREADS))
             .build_global();
     }
 }

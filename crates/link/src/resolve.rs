@@ -52,6 +52,17 @@ pub enum Definition {
     Script,
 }
 
+/// Which member of an archive should join for a symbol's sake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// None: the symbol is defined, or nothing needs it.
+    None,
+    /// One that defines it.
+    Any,
+    /// One that defines it as data: so far it is common, and would be zeros.
+    Data,
+}
+
 /// All inputs with their symbols resolved. Nothing later changes it.
 #[derive(Default)]
 pub struct Resolved<'a> {
@@ -227,10 +238,13 @@ impl<'a> Resolved<'a> {
         }
     }
 
-    /// Whether an archive should be searched for `name`: it is undefined and not weak.
-    pub fn wants(&self, name: &[u8]) -> bool {
-        self.global(name)
-            .is_some_and(|id| self.globals[id].definition == Definition::Undefined { weak: false })
+    /// Which archive member that defines `name` should join.
+    pub fn demand(&self, name: &[u8]) -> Demand {
+        match self.global(name).map(|id| self.globals[id].definition) {
+            Some(Definition::Undefined { weak: false }) => Demand::Any,
+            Some(Definition::Common { .. }) => Demand::Data,
+            _ => Demand::None,
+        }
     }
 
     /// Adds an object: decides about its link-once sections, then merges its global symbols.

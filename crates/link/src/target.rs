@@ -110,12 +110,10 @@ fn describe(ident: ElfIdent) -> String {
     )
 }
 
-/// `e_flags` of the output: the first object's.
-pub(crate) fn flags(resolved: &Resolved<'_>) -> u32 {
-    resolved
-        .objects
-        .iter()
-        .map(|object| object.flags)
-        .find(|&flags| flags != 0)
+/// `e_flags` of the output: what the architecture always has, or else the first object's.
+pub(crate) fn flags(resolved: &Resolved<'_>, arch: &Arch) -> u32 {
+    let inputs = resolved.objects.iter().map(|object| object.flags);
+    arch.elf_flags
+        .or_else(|| inputs.into_iter().find(|&flags| flags != 0))
         .unwrap_or(0)
 }

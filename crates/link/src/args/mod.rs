@@ -7,7 +7,7 @@ mod table;
 
 use std::path::PathBuf;
 
-use crate::options::{Input, InputName, ModuleOptions, Options};
+use crate::options::{DiscardLocals, Input, InputName, ModuleOptions, Options, Strip};
 pub use response::expand;
 use table::{OPTIONS, Row, Value};
 
@@ -197,6 +197,13 @@ fn finish(mut parser: Parser, is_module: bool) -> Result<Command, UsageError> {
         });
     }
     parser.options.module = parser.module.take();
+    // Whoever links the output needs its global symbols (ld/lexsup.c, parse_args).
+    if parser.options.relocatable && parser.options.strip == Strip::All {
+        parser.options.strip = Strip::Debug;
+        if parser.options.discard == DiscardLocals::None {
+            parser.options.discard = DiscardLocals::All;
+        }
+    }
     match parser.print {
         Some(Print::Help) => Ok(Command::Print(help())),
         Some(Print::Version) => Ok(Command::Print(long_version())),

@@ -4,7 +4,7 @@ use klink_arch::Arch;
 
 use crate::assign::Assigned;
 use crate::error::{LinkError, Result};
-use crate::id::OutputId;
+use crate::id::{IdVec, OutputId};
 use crate::module::{self, ModuleLink};
 use crate::options::Options;
 use crate::output::{Outputs, Piece, Placements};
@@ -93,15 +93,20 @@ impl<'a> Layout<'a> {
     /// through symbols of theirs; a section symbol of an empty section is needed only if a
     /// relocation names it.
     fn drop_empty_sections(&mut self, resolved: &Resolved<'_>) {
-        let mut needed: Vec<OutputId> = self
+        let mut needed = IdVec::filled(false, self.outputs.sections.len());
+        for section in self
             .script
             .symbols
             .iter()
             .filter_map(|symbol| symbol.section)
-            .collect();
+        {
+            needed[section] = true;
+        }
         let mut need = |object, place| {
-            if let crate::input::SymbolPlace::Section(index) = place {
-                needed.extend(self.placements.output(resolved.section_id(object, index)));
+            if let crate::input::SymbolPlace::Section(index) = place
+                && let Some(output) = self.placements.output(resolved.section_id(object, index))
+            {
+                needed[output] = true;
             }
         };
         for (id, object) in resolved.objects.iter_ids() {
@@ -126,7 +131,7 @@ impl<'a> Layout<'a> {
         let sections = &self.outputs.sections;
         self.outputs
             .order
-            .retain(|&id| sections[id].size > 0 || needed.contains(&id));
+            .retain(|&id| sections[id].size > 0 || needed[id]);
     }
 }
 

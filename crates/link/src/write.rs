@@ -1,5 +1,7 @@
 //! Writing: the file is laid out, made in memory in place, and put under its name only when whole.
 
+mod limits;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -113,6 +115,7 @@ impl Output<'_, '_> {
     /// Makes the bytes of the whole file. The build-id, if any, is still zero; its place is given.
     pub(crate) fn make(&self) -> Result<(Vec<u8>, Option<std::ops::Range<usize>>)> {
         let file = self.lay_out_file();
+        self.check_limits(&file, &Sizes::of(self.arch.class))?;
         let mut bytes = vec![0; file.size as usize];
         self.write_headers(&file, &mut bytes);
         self.fill(&file, &mut bytes)?;
@@ -654,16 +657,17 @@ fn place_in_file(file: &mut FileLayout, sizes: &Sizes) {
                 continue;
             }
             let align = header.align.max(1);
-            // Alignments are bounded by the reader, sizes by memory: no overflow.
-            header.offset = align_up(at, align).unwrap_or(at);
+            // What does not fit into 64 bits is refused behind this, as all absurd sizes are.
+            header.offset = align_up(at, align).unwrap_or(u64::MAX);
             if header.section_type != elf::SHT_NOBITS.0 {
-                at = header.offset + header.size;
+                at = header.offset.saturating_add(header.size);
                 file.order.push(number);
             }
         }
     }
-    file.header_table = align_up(at, sizes.word).unwrap_or(at);
-    file.size = file.header_table + file.headers.len() as u64 * sizes.section;
+    file.header_table = align_up(at, sizes.word).unwrap_or(u64::MAX);
+    let headers = file.headers.len() as u64 * sizes.section;
+    file.size = file.header_table.saturating_add(headers);
 }
 
 /// Writes numbers in the output's class and byte order, one after another.

@@ -5,6 +5,10 @@ use super::UsageError;
 /// How deep response files may name each other.
 const MAX_DEPTH: usize = 32;
 
+/// How many response files a command line may have: 32 levels that each name the next twice would
+/// never end.
+const MAX_FILES: usize = 10_000;
+
 /// Replaces each `@FILE` by the words of that file. A file that does not exist leaves the argument
 /// as it is, as in GNU ld (libiberty, `expandargv`).
 ///
@@ -12,13 +16,19 @@ const MAX_DEPTH: usize = 32;
 /// [`UsageError::Response`] if a file cannot be read or the files name each other without end.
 pub fn expand(arguments: impl IntoIterator<Item = String>) -> Result<Vec<String>, UsageError> {
     let mut expanded = Vec::new();
+    let mut files = 0;
     for argument in arguments {
-        expand_one(argument, 0, &mut expanded)?;
+        expand_one(argument, 0, &mut files, &mut expanded)?;
     }
     Ok(expanded)
 }
 
-fn expand_one(argument: String, depth: usize, out: &mut Vec<String>) -> Result<(), UsageError> {
+fn expand_one(
+    argument: String,
+    depth: usize,
+    files: &mut usize,
+    out: &mut Vec<String>,
+) -> Result<(), UsageError> {
     let Some(path) = argument.strip_prefix('@') else {
         out.push(argument);
         return Ok(());
@@ -32,8 +42,14 @@ fn expand_one(argument: String, depth: usize, out: &mut Vec<String>) -> Result<(
             "more than {MAX_DEPTH} response files name each other"
         )));
     }
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    *files += 1;
+    if *files > MAX_FILES {
+        return Err(error(format!(
+            "it is one of more than {MAX_FILES} response files"
+        )));
+    }
+    let text = match crate::input::read_path(std::path::Path::new(path)) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
             out.push(argument);
             return Ok(());
@@ -42,7 +58,7 @@ fn expand_one(argument: String, depth: usize, out: &mut Vec<String>) -> Result<(
     };
     words(&text)
         .into_iter()
-        .try_for_each(|word| expand_one(word, depth + 1, out))
+        .try_for_each(|word| expand_one(word, depth + 1, files, out))
 }
 
 /// Splits at white space, outside of single and double quotes; a backslash keeps the next character.

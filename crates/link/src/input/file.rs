@@ -2,8 +2,9 @@
 //! still bring in more.
 #![allow(unsafe_code)] // the one host boundary of this crate: mapping a file
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -41,6 +42,38 @@ impl FileData {
     }
 }
 
+/// Reads all of a file that is not too large to be in memory twice.
+///
+/// # Errors
+/// What the system says; folders, and devices that give bytes, some of which never end.
+pub(crate) fn read_whole(mut file: File, metadata: &Metadata) -> io::Result<Vec<u8>> {
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let kind = metadata.file_type();
+    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+    if kind.is_char_device() || kind.is_block_device() {
+        // `/dev/null` is an empty file.
+        file.take(1).read_to_end(&mut bytes)?;
+        if !bytes.is_empty() {
+            return Err(io::Error::other("it is a device, not a file"));
+        }
+    } else {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Reads the text at `path`, a script's or response file's; see [`read_whole`].
+///
+/// # Errors
+/// As [`read_whole`].
+pub(crate) fn read_path(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    read_whole(file, &metadata)
+}
+
 /// All files of a link.
 #[derive(Default)]
 pub struct Files {
@@ -60,15 +93,10 @@ impl Files {
                 source,
             }
         };
-        let mut file = File::open(path).map_err(error("open"))?;
+        let file = File::open(path).map_err(error("open"))?;
         let metadata = file.metadata().map_err(error("read"))?;
-        if metadata.is_dir() {
-            return Err(error("read")(std::io::ErrorKind::IsADirectory.into()));
-        }
         let bytes = if metadata.len() < MAP_FROM {
-            let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
-            file.read_to_end(&mut bytes).map_err(error("read"))?;
-            Bytes::Read(bytes)
+            Bytes::Read(read_whole(file, &metadata).map_err(error("read"))?)
         } else {
             // SAFETY: the mapping is private and read-only. Another process that truncates the
             // file meanwhile makes us die of SIGBUS, as it does GNU ld and lld; one that writes to

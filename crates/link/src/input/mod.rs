@@ -6,6 +6,7 @@ mod file;
 mod load;
 mod object_file;
 
+pub(crate) use file::read_path;
 pub use file::{FileData, Files};
 pub use load::Storage;
 pub(crate) use load::load_inputs;

@@ -332,6 +332,38 @@ fn parse<'a, E: RelocationTables>(
     Ok(object)
 }
 
+/// How many bytes of names a file may have. Names may share their ends in the string table, so that a
+/// small file can have names without end: each symbol's could be the rest of one long string.
+struct NameBudget {
+    left: usize,
+}
+
+impl NameBudget {
+    /// Enough for every symbol to have a name of 512 bytes, the kernel's longest (Linux,
+    /// `KSYM_NAME_LEN`), in a table whose entries have 16 (ELF32).
+    const BYTES_FOR_EACH: usize = 512 / 16;
+
+    fn new(file: &[u8]) -> Self {
+        Self {
+            left: file.len().saturating_mul(Self::BYTES_FOR_EACH),
+        }
+    }
+
+    fn spend(&mut self, name: &[u8], file: &str) -> Result<()> {
+        let left = self.left.checked_sub(name.len());
+        self.left = left.ok_or_else(|| {
+            malformed(
+                file,
+                format!(
+                    "names are more than {} times as long together as the file",
+                    Self::BYTES_FOR_EACH
+                ),
+            )
+        })?;
+        Ok(())
+    }
+}
+
 fn read_sections<'a, E: RelocationTables>(
     object: &mut Object<'a>,
     header: &E,
@@ -343,15 +375,28 @@ fn read_sections<'a, E: RelocationTables>(
     let table = header.sections(endian, data).map_err(bad)?;
     let mut symbol_table = None;
     object.sections.reserve(table.len());
+    let mut names = NameBudget::new(data);
+    let mut contents = 0;
     for (index, section) in table.enumerate() {
         let name = table.section_name(endian, section).map_err(bad)?;
+        names.spend(name, &file)?;
         let section_type = section.sh_type(endian).0;
         if section_type == elf::SHT_SYMTAB.0 && symbol_table.replace(index).is_some() {
             return Err(malformed(&file, "more than one symbol table"));
         }
-        object
-            .sections
-            .push(read_section::<E>(&file, section, name, endian, data)?);
+        let section = read_section::<E>(&file, section, name, endian, data)?;
+        contents += section.data.len();
+        object.sections.push(section);
+    }
+    // Each section could be the whole file, and a small file an output without end.
+    if contents > data.len() {
+        return Err(malformed(
+            &file,
+            format!(
+                "sections overlap: they have {contents} bytes together, the file {}",
+                data.len()
+            ),
+        ));
     }
     if let Some(index) = symbol_table {
         read_symbols::<E>(object, &table, index, endian, data)?;
@@ -443,6 +488,7 @@ fn read_symbols<'a, E: RelocationTables>(
         ));
     }
     object.symbols.reserve(count);
+    let mut names = NameBudget::new(data);
     for (number, symbol) in symbols.iter().enumerate() {
         let place = if symbol.is_undefined(endian) {
             SymbolPlace::Undefined
@@ -472,8 +518,10 @@ fn read_symbols<'a, E: RelocationTables>(
                 }
             }
         };
+        let name = symbol.name(endian, strings).map_err(bad)?;
+        names.spend(name, &file)?;
         object.symbols.push(InputSymbol {
-            name: symbol.name(endian, strings).map_err(bad)?,
+            name,
             place,
             value: symbol.st_value(endian).into(),
             size: symbol.st_size(endian).into(),
@@ -490,6 +538,17 @@ fn read_symbols<'a, E: RelocationTables>(
         return Err(malformed(
             &file,
             format!("symbol {wrong} is global but stands among the locals"),
+        ));
+    }
+    let globals = &object.symbols[object.first_global.clamp(1.min(count), count)..];
+    if let Some(wrong) = globals
+        .iter()
+        .position(|symbol| symbol.binding == elf::STB_LOCAL.0)
+    {
+        let number = count - globals.len() + wrong;
+        return Err(malformed(
+            &file,
+            format!("symbol {number} is local but stands among the globals"),
         ));
     }
     Ok(())
@@ -549,16 +608,17 @@ fn read_relocations<'a, E: RelocationTables>(
 fn check_relocations(object: &Object<'_>) -> Result<()> {
     for section in &object.sections {
         for relocation in section.relocations.iter() {
-            let what = if relocation.symbol as usize >= object.symbols.len().max(1) {
-                format!(
-                    "relocation names symbol {}, which does not exist",
-                    relocation.symbol
-                )
-            } else if relocation.offset > section.size {
-                "relocation lies outside of the section".to_owned()
-            } else {
-                continue;
-            };
+            let what =
+                if relocation.symbol != 0 && relocation.symbol as usize >= object.symbols.len() {
+                    format!(
+                        "relocation names symbol {}, which does not exist",
+                        relocation.symbol
+                    )
+                } else if relocation.offset > section.size {
+                    "relocation lies outside of the section".to_owned()
+                } else {
+                    continue;
+                };
             return Err(LinkError::BadRelocation {
                 file: object.name.clone(),
                 section: String::from_utf8_lossy(section.name).into_owned(),

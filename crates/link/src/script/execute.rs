@@ -117,7 +117,16 @@ impl Program<'_> {
         state.places[number as usize] = Some((section, dot));
         let statement = &self.statements[number as usize];
         let assignment = match &statement.action {
-            Action::Data { size, .. } => return Ok(dot + size.bytes()),
+            Action::Data { size, .. } => {
+                return dot.checked_add(size.bytes()).ok_or_else(|| {
+                    let diagnostic = Diagnostic::new(
+                        "no address is left behind the location counter",
+                        statement.span,
+                    )
+                    .label(format!("it is {dot:#x}"));
+                    script_error(sources, statement.source, diagnostic)
+                });
+            }
             Action::Assign { assignment, .. } => assignment,
         };
         let scope = StatementScope {

@@ -14,6 +14,10 @@ const RELOCATABLE: &str = include_str!("../../scripts/relocatable.lds");
 /// How deep scripts may include each other; GNU ld's limit (ld/ldlex.l, `MAX_INCLUDE_DEPTH`).
 const MAX_INCLUDE_DEPTH: usize = 10;
 
+/// How many scripts a link may have. Ten levels that each include the next a hundred times would
+/// never end.
+const MAX_SCRIPTS: usize = 1000;
+
 /// The parsed scripts of a link, in the order in which they count.
 pub(crate) struct Sources {
     scripts: Vec<(Source, Script)>,
@@ -97,7 +101,7 @@ fn find(path: &Path, options: &Options) -> PathBuf {
 }
 
 fn load_file(sources: &mut Sources, path: &Path, options: &Options, depth: usize) -> Result<()> {
-    let bytes = std::fs::read(path).map_err(|source| LinkError::Io {
+    let bytes = crate::input::read_path(path).map_err(|source| LinkError::Io {
         action: "open linker script",
         path: path.to_path_buf(),
         source,
@@ -114,8 +118,15 @@ fn load_file(sources: &mut Sources, path: &Path, options: &Options, depth: usize
         })
         .collect();
     for name in included {
-        if depth == MAX_INCLUDE_DEPTH {
-            let diagnostic = Diagnostic::new("scripts include each other too deeply", name.span);
+        let what = if depth == MAX_INCLUDE_DEPTH {
+            Some("scripts include each other too deeply")
+        } else if sources.scripts.len() >= MAX_SCRIPTS {
+            Some("more scripts are included than a link may have")
+        } else {
+            None
+        };
+        if let Some(what) = what {
+            let diagnostic = Diagnostic::new(what, name.span);
             return Err(script_error(sources, number, diagnostic));
         }
         load_file(

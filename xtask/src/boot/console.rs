@@ -138,7 +138,7 @@ fn without_time(line: &str) -> &str {
     }
 }
 
-/// A kernel's line with times, speeds and addresses made the same; `None` for
+/// A kernel's line with times, speeds, addresses and columns made the same; `None` for
 /// a line that has nothing to do with what the guest was told to do.
 pub(super) fn normalise(line: &str) -> Option<String> {
     let line = line.trim_end();
@@ -151,8 +151,10 @@ pub(super) fn normalise(line: &str) -> Option<String> {
     {
         return Some((*prefix).to_owned());
     }
+    // The kernel pads numbers to columns.
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut out = String::new();
-    let mut rest = line;
+    let mut rest = line.as_str();
     while let Some(first) = rest.chars().next() {
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let end = if is_word(first) {
@@ -224,7 +226,7 @@ mod tests {
         assert_eq!(same("a 15us b"), "a T b");
         assert_eq!(
             same("raid6: int32x8  gen()  1234 MB/s"),
-            "raid6: int32x8  gen()  T"
+            "raid6: int32x8 gen() T"
         );
         assert_eq!(same("at 0xf1234567 and c0ffee00"), "at ADDR and ADDR");
         assert_eq!(same("ok 2 list_test_3"), "ok 2 list_test_3");

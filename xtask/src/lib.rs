@@ -7,6 +7,7 @@
 //! It is a library so that tests of other crates can ask [`oracle`].
 #![forbid(unsafe_code)]
 
+mod bench;
 mod boot;
 mod compare;
 mod corpus;
@@ -34,6 +35,8 @@ struct Cli {
 /// [`main`].
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Measure link times of GNU ld and klink, and show what is in the modules.
+    Bench(bench::Args),
     /// Load modules in QEMU as GNU ld and as klink linked them, and compare.
     Boot(boot::Args),
     /// Compare two ELF files by meaning, or check one.
@@ -53,6 +56,7 @@ enum Chore {
 /// Reads the command line and does that chore.
 pub fn main() -> std::process::ExitCode {
     let done = match Cli::parse().chore {
+        Chore::Bench(args) => bench::run(&args),
         Chore::Boot(args) => boot::run(&args),
         Chore::Compare(args) => compare::run(&args),
         Chore::Corpus(args) => corpus::run(&args),

@@ -56,6 +56,7 @@ const PACKAGES: &[(&str, Sign)] = &[
     ("qemu-system-x86", Sign::Program("qemu-system-x86_64")),
     ("qemu-user", Sign::Program("qemu-hppa")),
     ("rsync", Sign::Program("rsync")),
+    ("valgrind", Sign::Program("valgrind")),
     ("xfsprogs", Sign::File("/sbin/mkfs.xfs")),
     ("xz-utils", Sign::Program("xz")),
     ("zstd", Sign::Program("zstd")),

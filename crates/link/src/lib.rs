@@ -7,6 +7,7 @@
 pub mod args;
 mod assign;
 mod error;
+mod groups;
 pub mod id;
 pub mod input;
 mod layout;

@@ -7,6 +7,7 @@ use hashbrown::{HashMap, HashTable};
 use klink_arch::Arch;
 use object::elf;
 
+use crate::groups::Groups;
 use crate::id::{GlobalId, IdVec, ObjectId, OutputId};
 use crate::input::{InputSymbol, SymbolPlace};
 use crate::layout::Layout;
@@ -33,6 +34,8 @@ pub(crate) enum OutputPlace {
     Absolute,
     Common,
     Section(OutputId),
+    /// The section of a group, by its number in the output.
+    Group(u32),
 }
 
 /// The symbol table of the output, and where each input's symbols went.
@@ -43,6 +46,8 @@ pub(crate) struct SymbolTable {
     pub first_global: u32,
     /// The names.
     pub strings: Strings,
+    /// The section groups of the output.
+    pub groups: Groups,
     sections: IdVec<OutputId, u32>,
     locals: IdVec<ObjectId, Vec<u32>>,
     globals: IdVec<GlobalId, u32>,
@@ -148,6 +153,7 @@ pub(crate) fn build(
         symbols: vec![null_symbol()],
         first_global: 0,
         strings: Strings::new(),
+        groups: Groups::new(resolved, layout),
         sections: IdVec::filled(0, layout.outputs.sections.len()),
         locals: resolved
             .objects
@@ -235,17 +241,24 @@ fn find_needed(resolved: &Resolved<'_>, layout: &Layout<'_>) -> Needed {
 }
 
 fn add_section_symbols(table: &mut SymbolTable, layout: &Layout<'_>, needed: Option<&Needed>) {
+    let section_symbol = |place| OutputSymbol {
+        info: info(elf::STB_LOCAL.0, elf::STT_SECTION.0),
+        place,
+        ..null_symbol()
+    };
+    if layout.module.is_none() {
+        let groups = (1..).map(OutputPlace::Group).take(table.groups.kept.len());
+        table.symbols.extend(groups.map(section_symbol));
+    }
     for &output in &layout.outputs.order {
         // Outside of the module link, every section gets its symbol, as in ld's output.
         if layout.module.is_some() && needed.is_some_and(|needed| !needed.sections[output]) {
             continue;
         }
         table.sections[output] = table.symbols.len() as u32;
-        table.symbols.push(OutputSymbol {
-            info: info(elf::STB_LOCAL.0, elf::STT_SECTION.0),
-            place: OutputPlace::Section(output),
-            ..null_symbol()
-        });
+        table
+            .symbols
+            .push(section_symbol(OutputPlace::Section(output)));
     }
 }
 
@@ -275,16 +288,21 @@ fn add_locals(
             SymbolPlace::Absolute => OutputPlace::Absolute,
             SymbolPlace::Common => OutputPlace::Common,
             SymbolPlace::Section(section) => {
-                match layout.placements.output(resolved.section_id(id, section)) {
-                    Some(output) => OutputPlace::Section(output),
+                let output = layout.placements.output(resolved.section_id(id, section));
+                let group = || table.groups.number(id, section).map(OutputPlace::Group);
+                match output.map(OutputPlace::Section).or_else(group) {
+                    Some(place) => place,
                     None => continue,
                 }
             }
         };
-        if let (OutputPlace::Section(output), true) =
-            (place, symbol.symbol_type == elf::STT_SECTION.0)
-        {
-            numbers[index] = table.sections[output];
+        if symbol.symbol_type == elf::STT_SECTION.0 {
+            numbers[index] = match place {
+                OutputPlace::Section(output) => table.sections[output],
+                // Theirs come first: see `add_section_symbols`.
+                OutputPlace::Group(number) if layout.module.is_none() => number,
+                _ => 0,
+            };
             continue;
         }
         let is_file = symbol.symbol_type == elf::STT_FILE.0;

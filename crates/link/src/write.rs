@@ -7,10 +7,11 @@ use std::io::Write as _;
 use std::path::Path;
 
 use klink_arch::{Arch, Class, Endian};
-use object::elf;
+use object::elf::{self, SectionType};
 use rayon::prelude::*;
 
 use crate::error::{LinkError, Result};
+use crate::groups;
 use crate::id::{IdVec, ObjectId, OutputId};
 use crate::layout::{Layout, align_up};
 use crate::made::BuildIdNote;
@@ -152,45 +153,27 @@ impl Output<'_, '_> {
     }
 
     fn add_groups(&self, file: &mut FileLayout) {
-        for (object, input) in self.resolved.objects.iter_ids() {
-            for (number, group) in input.groups.iter().enumerate() {
-                let members = self.group_members(object, number as u32);
-                let id = self.resolved.section_id(object, group.section);
-                if members.is_empty() || self.resolved.is_discarded(id) || !self.layout.keep_groups
-                {
-                    continue;
-                }
-                let with_relocations = members
-                    .iter()
-                    .filter(|&&member| self.relocation_count(member) > 0)
-                    .count();
-                file.headers.push(Header {
-                    name: file.names.add(input.sections[group.section as usize].name),
-                    section_type: elf::SHT_GROUP.0,
-                    size: 4 * (1 + members.len() + with_relocations) as u64,
-                    info: self
-                        .symbols
-                        .number_of(self.resolved, object, group.signature_symbol),
-                    align: 4,
-                    entry_size: 4,
-                    ..Header::default()
-                });
-                file.bodies.push(Body::Group(object, number as u32));
-            }
+        for &(object, number) in &self.symbols.groups.kept {
+            let input = &self.resolved.objects[object];
+            let group = &input.groups[number as usize];
+            let members = groups::members(self.resolved, self.layout, object, number);
+            let with_relocations = members
+                .iter()
+                .filter(|&&member| self.relocation_count(member) > 0)
+                .count();
+            file.headers.push(Header {
+                name: file.names.add(input.sections[group.section as usize].name),
+                section_type: elf::SHT_GROUP.0,
+                size: 4 * (1 + members.len() + with_relocations) as u64,
+                info: self
+                    .symbols
+                    .number_of(self.resolved, object, group.signature_symbol),
+                align: 4,
+                entry_size: 4,
+                ..Header::default()
+            });
+            file.bodies.push(Body::Group(object, number));
         }
-    }
-
-    fn group_members(&self, object: ObjectId, group: u32) -> Vec<OutputId> {
-        let group = &self.resolved.objects[object].groups[group as usize];
-        let members = group
-            .members
-            .iter()
-            .map(|&member| self.resolved.section_id(object, member));
-        let mut outputs: Vec<OutputId> = members
-            .filter_map(|member| self.layout.placements.output(member))
-            .collect();
-        outputs.dedup();
-        outputs
     }
 
     fn add_sections(&self, file: &mut FileLayout, sizes: &Sizes) {
@@ -212,7 +195,13 @@ impl Output<'_, '_> {
                 flags: section.file_flags(),
                 size: section.size,
                 align: section.align,
-                entry_size: section.entry_size,
+                entry_size: match SectionType(section.file_type()) {
+                    // Arrays of addresses (bfd/elf.c, elf_fake_sections).
+                    elf::SHT_INIT_ARRAY | elf::SHT_FINI_ARRAY | elf::SHT_PREINIT_ARRAY => {
+                        sizes.word
+                    }
+                    _ => section.entry_size,
+                },
                 ..Header::default()
             });
             file.bodies.push(Body::Contents(id));
@@ -385,8 +374,9 @@ impl Output<'_, '_> {
             data,
             elf::EV_CURRENT.0,
             self.os_abi,
+            self.arch.abi_version,
         ]);
-        out.raw(&[0; 8]);
+        out.raw(&[0; 7]);
         out.half(elf::ET_REL.0);
         out.half(self.arch.machine);
         out.word32(u32::from(elf::EV_CURRENT.0));
@@ -455,13 +445,9 @@ impl Output<'_, '_> {
             Body::SymbolSections => {
                 let mut out = self.encoder(part);
                 for symbol in &self.symbols.symbols {
-                    let number = match symbol.place {
-                        OutputPlace::Section(id) if file.numbers[id] >= FIRST_RESERVED => {
-                            file.numbers[id]
-                        }
-                        _ => 0,
-                    };
-                    out.word32(number);
+                    let number = number_of_place(file, symbol.place).unwrap_or(0);
+                    let extended = number >= FIRST_RESERVED;
+                    out.word32(if extended { number } else { 0 });
                 }
             }
             Body::SymbolNames => part.copy_from_slice(self.symbols.strings.bytes()),
@@ -567,7 +553,7 @@ impl Output<'_, '_> {
     fn fill_group(&self, file: &FileLayout, object: ObjectId, number: u32, part: &mut [u8]) {
         let mut out = self.encoder(part);
         out.word32(self.resolved.objects[object].groups[number as usize].flags);
-        for member in self.group_members(object, number) {
+        for member in groups::members(self.resolved, self.layout, object, number) {
             out.word32(file.numbers[member]);
             if self.relocation_count(member) > 0 {
                 out.word32(file.numbers[member] + 1);
@@ -578,12 +564,12 @@ impl Output<'_, '_> {
     fn fill_symbols(&self, file: &FileLayout, part: &mut [u8]) {
         let mut out = self.encoder(part);
         for symbol in &self.symbols.symbols {
-            let place = match symbol.place {
-                OutputPlace::Undefined => elf::SHN_UNDEF.0,
-                OutputPlace::Absolute => elf::SHN_ABS.0,
-                OutputPlace::Common => elf::SHN_COMMON.0,
-                OutputPlace::Section(id) if file.numbers[id] >= FIRST_RESERVED => elf::SHN_XINDEX.0,
-                OutputPlace::Section(id) => file.numbers[id] as u16,
+            let place = match (symbol.place, number_of_place(file, symbol.place)) {
+                (_, Some(number)) if number >= FIRST_RESERVED => elf::SHN_XINDEX.0,
+                (_, Some(number)) => number as u16,
+                (OutputPlace::Absolute, None) => elf::SHN_ABS.0,
+                (OutputPlace::Common, None) => elf::SHN_COMMON.0,
+                (_, None) => elf::SHN_UNDEF.0,
             };
             out.word32(symbol.name);
             match self.arch.class {
@@ -634,6 +620,15 @@ fn sort_by_offset(table: &mut [u8], size: usize, endian: Endian) {
     entries.sort_by_key(|entry| offset(entry));
     for (place, entry) in table.chunks_exact_mut(size).zip(entries) {
         place.copy_from_slice(entry);
+    }
+}
+
+/// The number of the section that a symbol is in.
+fn number_of_place(file: &FileLayout, place: OutputPlace) -> Option<u32> {
+    match place {
+        OutputPlace::Section(id) => Some(file.numbers[id]),
+        OutputPlace::Group(number) => Some(number),
+        OutputPlace::Undefined | OutputPlace::Absolute | OutputPlace::Common => None,
     }
 }
 

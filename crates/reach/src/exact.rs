@@ -16,8 +16,8 @@ use alloc::vec::Vec;
 const MOST_UNITS: usize = 5;
 const MOST_BRANCHES: usize = 8;
 
-/// Layouts to try before giving up: some 50 milliseconds.
-const MOST_LAYOUTS: u32 = 100_000;
+/// Decisions and layouts to try before giving up: some 50 milliseconds.
+const MOST_STEPS: u32 = 200_000;
 
 /// Improves on `best` if the problem is tiny and there is something better.
 pub(crate) fn improve(graph: &Graph<'_>, best: &mut Placement) {
@@ -26,17 +26,17 @@ pub(crate) fn improve(graph: &Graph<'_>, best: &mut Placement) {
     {
         return;
     }
-    let mut layouts_left = MOST_LAYOUTS;
+    let mut steps_left = MOST_STEPS;
     for order in orders(graph) {
         let mut search = Search {
             graph,
             order: &order,
             best,
-            layouts_left,
+            steps_left,
             ways: Vec::new(),
         };
         search.decide();
-        layouts_left = search.layouts_left;
+        steps_left = search.steps_left;
     }
 }
 
@@ -66,7 +66,7 @@ struct Search<'a> {
     graph: &'a Graph<'a>,
     order: &'a [UnitId],
     best: &'a mut Placement,
-    layouts_left: u32,
+    steps_left: u32,
     /// By call, as far as decided: the slot of its stub, or directly.
     ways: Vec<Option<SlotId>>,
 }
@@ -76,9 +76,10 @@ impl Search<'_> {
     fn decide(&mut self) {
         let stubs = self.stubs();
         let reached = self.best.unreached.is_empty();
-        if self.layouts_left == 0 || (reached && stubs.len() >= self.best.stubs.len()) {
+        if self.steps_left == 0 || (reached && stubs.len() >= self.best.stubs.len()) {
             return;
         }
+        self.steps_left -= 1;
         let call = CallId::new(self.ways.len() as u32);
         if call.index() == self.graph.problem.branches.len() {
             return self.arrange(stubs, 0);
@@ -114,7 +115,7 @@ impl Search<'_> {
         }
         let slot = stubs[at].0;
         for other in at..stubs.len() {
-            if stubs[other].0 == slot && self.layouts_left > 0 {
+            if stubs[other].0 == slot && self.steps_left > 0 {
                 let mut stubs = stubs.clone();
                 stubs.swap(at, other);
                 self.arrange(stubs, at + 1);
@@ -123,7 +124,7 @@ impl Search<'_> {
     }
 
     fn measure(&mut self, stubs: &[(SlotId, TargetId)]) {
-        self.layouts_left -= 1;
+        self.steps_left -= 1;
         let mut rooms = vec![0; self.order.len() + 1];
         let mut places = Vec::new();
         for &(slot, target) in stubs {

@@ -38,7 +38,9 @@ impl Layout {
         let mut end = 0i64;
         for (slot, &room) in rooms.iter().enumerate() {
             let start = align_up(end, stub_align);
-            starts.push(start);
+            // Without an island there is no padding either: it would put the
+            // slot behind the start of the section that it is in front of.
+            starts.push(if room > 0 { start } else { end });
             if room > 0 {
                 end = start + room;
             }

@@ -181,7 +181,7 @@ impl<'a> OutputSection<'a> {
                 self.traits -= Traits::READ_ONLY;
             }
             let copied = SHF_MASK_OS_AND_PROCESSOR | elf::SHF_LINK_ORDER.0 | elf::SHF_COMPRESSED.0;
-            self.extra_flags = section.flags & copied;
+            self.extra_flags |= section.flags & copied;
             if traits.contains(Traits::MERGE) {
                 self.entry_size = section.entry_size;
             }
@@ -199,8 +199,12 @@ impl<'a> OutputSection<'a> {
     /// Appends a statement of the script; `data` says that it emits bytes.
     pub fn add_statement(&mut self, statement: u32, data: bool) {
         if data {
+            if self.traits.is_empty() && self.pieces.is_empty() {
+                self.traits = Traits::READ_ONLY;
+                (self.section_type, self.extra_flags) = implied_by_name(self.name);
+            }
             self.traits |= Traits::ALLOC | Traits::LOAD | Traits::CONTENTS;
-            if self.section_type == elf::SHT_NULL.0 || self.section_type == elf::SHT_NOBITS.0 {
+            if self.section_type == elf::SHT_NOBITS.0 {
                 self.section_type = elf::SHT_PROGBITS.0;
             }
         }
@@ -239,6 +243,25 @@ impl<'a> OutputSection<'a> {
     /// Whether it has bytes in the file.
     pub fn has_contents(&self) -> bool {
         self.file_type() != elf::SHT_NOBITS.0
+    }
+}
+
+/// Type and flags that a name alone gives to a section which begins with a data statement (bfd/elf.c,
+/// `special_sections_*`); others are read-only bytes without a type yet (ld/ldlang.c,
+/// `map_input_to_output_sections`). Kernels make room for their loaders' `.plt` and `.got` so.
+fn implied_by_name(name: &[u8]) -> (u32, u64) {
+    const CODE: [&[u8]; 3] = [b".fini", b".init", b".plt"];
+    const DATA: [&[u8]; 2] = [b".data1", b".got"];
+    let begins = |with: &[u8]| {
+        let rest = name.strip_prefix(with);
+        rest.is_some_and(|rest| rest.first().is_none_or(|&byte| byte == b'.'))
+    };
+    if CODE.contains(&name) || begins(b".text") {
+        (elf::SHT_PROGBITS.0, elf::SHF_EXECINSTR.0)
+    } else if DATA.contains(&name) || begins(b".data") {
+        (elf::SHT_PROGBITS.0, elf::SHF_WRITE.0)
+    } else {
+        (elf::SHT_NULL.0, 0)
     }
 }
 

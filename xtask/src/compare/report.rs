@@ -17,8 +17,11 @@ pub(crate) enum Kind {
     SectionMissing,
     /// A section that only the second file has.
     SectionExtra,
-    /// Type, flags, alignment, entry size, address, link or info of a section.
+    /// Type, flags, alignment, entry size, link or info of a section.
     SectionHeader,
+    /// The address of a section. In an object it means nothing; GNU ld counts
+    /// addresses there all the same where a script does not say 0.
+    Address,
     /// The size of a section.
     SectionSize,
     /// The bytes of a section.

@@ -104,7 +104,7 @@ fn compare_headers(
         in_a.entsize.to_string(),
         in_b.entsize.to_string(),
     );
-    field(header, "address", hex(in_a.addr), hex(in_b.addr));
+    field(Kind::Address, "address", hex(in_a.addr), hex(in_b.addr));
     if pairing.a.section(SectionId(in_a.link)) != pairing.b.section(SectionId(in_b.link)) {
         let name = |elf: &Elf<'_>, s: &Section<'_>| label(elf, SectionId(s.link));
         // Differing sections may have equal names.

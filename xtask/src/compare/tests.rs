@@ -113,7 +113,7 @@ const CHANGES: &[Change] = &[
     (&[Kind::SectionHeader], |s| s.sections[3].flags = 2),
     (&[Kind::SectionHeader], |s| s.sections[3].sh_type = 14),
     (&[Kind::SectionHeader], |s| s.sections[3].entsize = 4),
-    (&[Kind::SectionHeader], |s| s.sections[3].addr = 8),
+    (&[Kind::Address], |s| s.sections[3].addr = 8),
     (&[Kind::SectionHeader], |s| s.sections[3].link = 2),
     (&[Kind::SectionHeader], |s| s.sections[3].info = 2),
     (&[Kind::SectionSize], |s| s.sections[3].data.extend([0; 4])),

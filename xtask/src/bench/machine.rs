@@ -33,7 +33,7 @@ pub(super) fn describe(klink: &Path, runs: u32) -> Result<String, Failure> {
     // The two GNU ld's are mostly of one release.
     versions.dedup();
     parts.extend(versions);
-    parts.push(format!("{runs} runs of each, the linkers in turn"));
+    parts.push(format!("runs of each, the linkers in turn: {runs}"));
     Ok(parts.join("; "))
 }
 

@@ -111,13 +111,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     warn_of_bounds(&report.rows);
     report.outputs = outputs(&bench, &workloads)?;
-    if args.json {
-        let text = serde_json::to_string_pretty(&report);
-        println!("{}", text.map_err(|error| Failure::new(error.to_string()))?);
-    } else {
-        print!("{}", table::render(&report)?);
+    let mut text = match args.json {
+        true => serde_json::to_string_pretty(&report)
+            .map_err(|error| Failure::new(error.to_string()))?,
+        false => table::render(&report)?,
+    };
+    if !text.ends_with('\n') {
+        text.push('\n');
     }
-    Ok(())
+    print(&text)
+}
+
+/// Writes to standard output; who reads it may have read enough.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::io("write", Path::new("standard output"), &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Says so where a peak of memory may be this process's own: Linux reports a

@@ -341,7 +341,7 @@ impl Routes {
         if let Some(stub) = stub.filter(|&stub| within(&self.stubs[stub as usize])) {
             return self.join(stub, call, (low, high));
         }
-        if let Some(other) = self.stubs[own..].iter().position(within) {
+        if let Some(other) = self.stubs[own..].iter().rposition(within) {
             return self.join((own + other) as u32, call, (low, high));
         }
         let Some((first, last)) = layout.slots_within(low, high, size) else {

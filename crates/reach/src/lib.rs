@@ -5,7 +5,7 @@
 //! few instructions that carry a branch further; an *island* is a run of
 //! stubs between two sections. [`solve`] is told [`Section`]s, [`Branch`]es
 //! and what stubs cost, and answers with an order of the sections, islands
-//! with as few stubs as it can find, and a way for each branch. [`check`]
+//! with as few stubs as it can find, and a way for each branch. [`check()`]
 //! verifies such an answer from scratch. It is a pure function of numbers: it
 //! knows no object format and no architecture, and the same problem always has the same answer.
 //!
@@ -148,6 +148,9 @@ impl Effort {
 fn improve(graph: &Graph<'_>, walk: &mut Walk<'_>, effort: &Effort, best: &mut Placement) {
     let (mut order, mut layout) = (best.order.clone(), best.layout.clone());
     let total = effort.warm + effort.measured;
+    if !walk.sees_reach(&layout) {
+        return;
+    }
     for epoch in 0..total {
         if is_perfect(graph, best) {
             return;

@@ -2,7 +2,7 @@
 //! arithmetic of the walk in `order`.
 
 use crate::graph::{Graph, TargetId, UnitId};
-use crate::order::BINS;
+use crate::order::{BINS, LEAST_SPAN};
 use crate::problem::{Form, Target};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -120,6 +120,15 @@ impl Targets {
             natures,
             counts: vec![0; rows as usize * BINS],
         }
+    }
+
+    /// Whether some target's callers span enough bins of `stretch` bytes.
+    pub(crate) fn sees_reach(&self, stretch: i64) -> bool {
+        let sees = |(index, nature): (usize, &Nature)| {
+            let span = nature.form.max.saturating_sub(nature.form.min);
+            !self.callers.of(index).is_empty() && span / stretch >= LEAST_SPAN
+        };
+        self.natures.iter().enumerate().any(sees)
     }
 
     /// The targets that a unit has to do with.

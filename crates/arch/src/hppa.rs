@@ -174,11 +174,29 @@ const BRANCH_BIAS: i64 = 8;
 const INSTRUCTION: i64 = 4;
 
 /// `b,l` and `b` with 17 or 22 bits: the unconditional branches that do not change the privilege
-/// level (`b,gate`) or push on the branch target stack (`b,l,push`).
+/// level (`b,gate`) or push on the branch target stack (`b,l,push`). With 17 bits they name the
+/// register that the return address goes to; a stub would destroy it in `%r1`, so one of the other
+/// bits of that number has to be set, or its lowest clear.
 const PLAIN_BRANCHES: &[Pattern] = &[
     Pattern {
-        mask: 0xfc00_e000,
+        mask: 0xfc20_e000,
         bits: 0xe800_0000,
+    },
+    Pattern {
+        mask: 0xfc40_e000,
+        bits: 0xe840_0000,
+    },
+    Pattern {
+        mask: 0xfc80_e000,
+        bits: 0xe880_0000,
+    },
+    Pattern {
+        mask: 0xfd00_e000,
+        bits: 0xe900_0000,
+    },
+    Pattern {
+        mask: 0xfe00_e000,
+        bits: 0xea00_0000,
     },
     Pattern {
         mask: 0xfc00_e000,

@@ -98,6 +98,9 @@ pub enum LinkError {
         /// What was asked for.
         what: String,
     },
+    /// Warnings, under `--fatal-warnings`.
+    #[error("{}", .0.iter().map(|warning| format!("error (--fatal-warnings): {warning}")).collect::<Vec<_>>().join("\n"))]
+    Warnings(Vec<String>),
     /// Several errors, each worth its line.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Several(Vec<LinkError>),

@@ -4,7 +4,7 @@ use klink_arch::Arch;
 
 use crate::assign::Assigned;
 use crate::error::{LinkError, Result};
-use crate::id::{IdVec, OutputId};
+use crate::id::{IdVec, OutputId, SectionId};
 use crate::module::{self, ModuleLink};
 use crate::options::Options;
 use crate::output::{Outputs, Piece, Placements};
@@ -68,7 +68,8 @@ impl<'a> Layout<'a> {
                 )?)
             }
             None => {
-                for output in outputs.order.clone() {
+                for output in in_layout_order(resolved, &outputs) {
+                    order_by_links(resolved, &mut outputs, &placements, output)?;
                     lay_out_in_order(resolved, &mut outputs, &mut placements, output, &mut step)?;
                 }
                 None
@@ -116,7 +117,9 @@ impl<'a> Layout<'a> {
                 .for_each(|symbol| need(id, symbol.place));
             for section in &object.sections {
                 for relocation in section.relocations.iter() {
-                    need(id, object.symbols[relocation.symbol as usize].place);
+                    if let Some(symbol) = object.symbols.get(relocation.symbol as usize) {
+                        need(id, symbol.place);
+                    }
                 }
             }
         }
@@ -126,6 +129,12 @@ impl<'a> Layout<'a> {
                     object,
                     resolved.objects[object].symbols[symbol as usize].place,
                 );
+            }
+        }
+        for &id in &self.outputs.order {
+            let linked = self.outputs.sections[id].linked_to;
+            if let Some(linked) = linked.and_then(|linked| self.placements.output(linked)) {
+                needed[linked] = true;
             }
         }
         let sections = &self.outputs.sections;
@@ -141,6 +150,61 @@ pub(crate) type Step<'s> = dyn FnMut(u32, OutputId, u64) -> Result<u64> + 's;
 /// Rounds `offset` up to a multiple of `align`, a power of two.
 pub(crate) fn align_up(offset: u64, align: u64) -> Option<u64> {
     Some(offset.checked_add(align - 1)? & !(align - 1))
+}
+
+/// The output sections in the order in which they can be laid out: those with `SHF_LINK_ORDER`
+/// follow the sections that they are about.
+pub(crate) fn in_layout_order(resolved: &Resolved<'_>, outputs: &Outputs<'_>) -> Vec<OutputId> {
+    let linked = |&id: &OutputId| {
+        let mut inputs = outputs.sections[id].sections();
+        inputs.any(|input| has_link_order(resolved, input))
+    };
+    let (last, first): (Vec<OutputId>, Vec<OutputId>) =
+        outputs.order.iter().partition(|id| linked(id));
+    first.into_iter().chain(last).collect()
+}
+
+fn has_link_order(resolved: &Resolved<'_>, input: SectionId) -> bool {
+    resolved.section(input).flags & object::elf::SHF_LINK_ORDER.0 != 0
+}
+
+/// Sorts the inputs of a section with `SHF_LINK_ORDER` by the places of the sections that they are
+/// about (bfd/elflink.c, `elf_fixup_link_order`, which counts every output section of relocatable
+/// output from address 0).
+///
+/// # Errors
+/// Inputs with and without the flag in one section.
+pub(crate) fn order_by_links(
+    resolved: &Resolved<'_>,
+    outputs: &mut Outputs<'_>,
+    placements: &Placements,
+    output: OutputId,
+) -> Result<()> {
+    let section = &mut outputs.sections[output];
+    let ordered = section
+        .sections()
+        .filter(|&input| has_link_order(resolved, input))
+        .count();
+    if ordered == 0 {
+        return Ok(());
+    }
+    if ordered < section.pieces.len() {
+        return Err(LinkError::BadSection {
+            file: "output".to_owned(),
+            section: String::from_utf8_lossy(section.name).into_owned(),
+            what: "some of its inputs follow the order of other sections (SHF_LINK_ORDER), some do not".to_owned(),
+        });
+    }
+    section.pieces.sort_by_key(|piece| match *piece {
+        Piece::Section(input) => {
+            let (object, _) = resolved.section_place(input);
+            let link = resolved.section(input).link;
+            let exists = (link as usize) < resolved.objects[object].sections.len();
+            exists.then(|| placements.offset(resolved.section_id(object, link)))
+        }
+        Piece::Statement(_) => None,
+    });
+    Ok(())
 }
 
 /// Gives each input section of `output` its offset, in order, and the output section its size.

@@ -43,6 +43,9 @@ use report::Clock;
 /// [`LinkError`]; no output file is then left or changed.
 pub fn link(options: &Options) -> Result<Report> {
     let (report, bytes) = link_in_memory(options)?;
+    if options.fatal_warnings && !report.warnings.is_empty() {
+        return Err(LinkError::Warnings(report.warnings));
+    }
     let path = options.output.as_deref().unwrap_or(Path::new("a.out"));
     let mut clock = Clock::resume(report);
     write::put_file(path, &bytes)?;
@@ -79,7 +82,9 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
 
     // Every section gets its output section: by the script's patterns, or as an orphan.
     let program = script::compile(&sources, &storage, &mut resolved)?;
-    let keep_groups = !options.dissolve_groups && !sources.dissolves_groups();
+    // A module's groups dissolve: its sections have one name each.
+    let keep_groups =
+        options.module.is_none() && !options.dissolve_groups && !sources.dissolves_groups();
     let assigned = assign::assign(&resolved, &program.rules, options, keep_groups, arch)?;
     clock.lap("assign sections");
 

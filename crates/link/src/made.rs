@@ -12,7 +12,7 @@ use crate::resolve::Resolved;
 /// Name of the note's section.
 const NAME: &[u8] = b".note.gnu.build-id";
 /// Bytes in front of the digest: sizes, type, and the name `GNU` (ELF gABI, "Note Section").
-const NOTE_HEADER: usize = 16;
+pub(crate) const NOTE_HEADER: usize = 16;
 
 fn digest_size(style: &BuildId) -> Option<usize> {
     match style {
@@ -27,7 +27,7 @@ fn digest_size(style: &BuildId) -> Option<usize> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BuildIdNote {
     pub section: SectionId,
-    /// Size of the digest, which stands at the note's end.
+    /// Size of the digest, which stands behind the note's header and name.
     pub size: usize,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn add_build_id<'a>(
     note.extend(word(size as u32));
     note.extend(word(elf::NT_GNU_BUILD_ID.0));
     note.extend(b"GNU\0");
-    note.resize(NOTE_HEADER + size.next_multiple_of(4), 0);
+    note.resize(NOTE_HEADER + size, 0);
     let data = storage.names.alloc(note);
     let note = made(NAME, elf::SHT_NOTE.0, elf::SHF_ALLOC.0, 4, data);
     Some(BuildIdNote {

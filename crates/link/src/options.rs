@@ -31,8 +31,6 @@ pub struct Options {
     pub unique: Unique,
     /// `-z execstack`, `-z noexecstack`.
     pub executable_stack: Option<bool>,
-    /// `-d`: give common symbols room even in relocatable output.
-    pub define_common: bool,
     /// `-z muldefs`, `--allow-multiple-definition`: the first definition of a symbol wins.
     pub allow_multiple_definition: bool,
     /// `--fatal-warnings`.
@@ -94,7 +92,7 @@ pub enum BuildId {
     Sha1,
     /// 16 bytes of a digest of the output.
     Md5,
-    /// 16 random bytes, made from the output too, so that builds repeat.
+    /// 16 bytes of a digest of the output, not random: builds repeat.
     Uuid,
     /// Given bytes.
     Hex(Vec<u8>),

@@ -72,14 +72,14 @@ pub(crate) fn rewrite(
     if relocation.symbol == 0 {
         return keep(Target::None, 0);
     }
-    if let Some(global) = resolved.global_of(object, relocation.symbol) {
-        return keep(Target::Global(global), 0);
-    }
-    let symbol = &resolved.objects[object].symbols[relocation.symbol as usize];
-    let SymbolPlace::Section(index) = symbol.place else {
-        return keep(Target::Local(object, relocation.symbol), 0);
+    let global = resolved.global_of(object, relocation.symbol);
+    let by_name = || match global {
+        Some(global) => keep(Target::Global(global), 0),
+        None => keep(Target::Local(object, relocation.symbol), 0),
     };
-    let definition = resolved.section_id(object, index);
+    let Some((definition, _)) = resolved.place_of_symbol(object, relocation.symbol) else {
+        return by_name();
+    };
     let Some(output) = layout.placements.output(definition) else {
         let debugging = Traits::of(resolved.section(section)).contains(Traits::DEBUGGING);
         return if debugging {
@@ -88,13 +88,14 @@ pub(crate) fn rewrite(
             Rewrite::Void
         };
     };
-    if symbol.symbol_type == object::elf::STT_SECTION.0 {
+    let symbol = &resolved.objects[object].symbols[relocation.symbol as usize];
+    if global.is_none() && symbol.symbol_type == object::elf::STT_SECTION.0 {
         keep(
             Target::Section(output),
             layout.placements.offset(definition).cast_signed(),
         )
     } else {
-        keep(Target::Local(object, relocation.symbol), 0)
+        by_name()
     }
 }
 

@@ -93,7 +93,10 @@ impl<'a> Resolved<'a> {
     /// The id of the section with ELF index `index` of `object`.
     #[inline]
     pub fn section_id(&self, object: ObjectId, index: u32) -> SectionId {
-        SectionId::from_index((self.first_section[object] + index) as usize)
+        let id = SectionId::from_index((self.first_section[object] + index) as usize);
+        // Sections that the linker made have ids of their own, behind all others.
+        debug_assert_eq!(self.section_places[id], (object, index));
+        id
     }
 
     /// The object of a section and its ELF index there.
@@ -363,7 +366,12 @@ impl<'a> Resolved<'a> {
                     self.errors.push(LinkError::MultipleDefinition {
                         symbol: String::from_utf8_lossy(symbol.name).into_owned(),
                         file: object.name.clone(),
-                        first: self.objects[other].name.clone(),
+                        // An object that defines it twice has not joined yet.
+                        first: if other == id {
+                            object.name.clone()
+                        } else {
+                            self.objects[other].name.clone()
+                        },
                     });
                 }
                 false

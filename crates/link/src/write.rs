@@ -14,7 +14,7 @@ use crate::error::{LinkError, Result};
 use crate::groups;
 use crate::id::{IdVec, ObjectId, OutputId};
 use crate::layout::{Layout, align_up};
-use crate::made::BuildIdNote;
+use crate::made::{BuildIdNote, NOTE_HEADER};
 use crate::output::{Piece, Traits};
 use crate::relocate::{Rewrite, Target, change_bytes, rewrite};
 use crate::resolve::Resolved;
@@ -123,10 +123,9 @@ impl Output<'_, '_> {
         let build_id = self.build_id.and_then(|BuildIdNote { section, size }| {
             let output = self.layout.placements.output(section)?;
             let header = &file.headers[file.numbers[output] as usize];
-            let end = header.offset
-                + self.layout.placements.offset(section)
-                + self.resolved.section(section).size;
-            Some(end as usize - size..end as usize)
+            let note = header.offset + self.layout.placements.offset(section);
+            let start = note as usize + NOTE_HEADER;
+            Some(start..start + size)
         });
         Ok((bytes, build_id))
     }

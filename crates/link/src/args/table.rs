@@ -107,7 +107,7 @@ use Value::{Needed, None as NoValue, Optional};
 /// All options.
 pub(crate) const OPTIONS: &[Row] = &[
     row(
-        &["r"],
+        &["r", "i"],
         &["relocatable"],
         NoValue,
         "",
@@ -117,7 +117,6 @@ pub(crate) const OPTIONS: &[Row] = &[
             Ok(())
         },
     ),
-    ignored(&["i"], &[], NoValue),
     row(
         &[],
         &["module"],
@@ -420,18 +419,6 @@ pub(crate) const OPTIONS: &[Row] = &[
         },
     ),
     row(
-        &["d"],
-        &[],
-        NoValue,
-        "",
-        "give common symbols room",
-        |parser, _| {
-            parser.options.define_common = true;
-            Ok(())
-        },
-    ),
-    ignored(&[], &["dc", "dp"], NoValue),
-    row(
         &[],
         &["allow-multiple-definition"],
         NoValue,
@@ -667,6 +654,7 @@ pub(crate) const OPTIONS: &[Row] = &[
     ignored(&[], &["sort-common"], Optional("")),
     ignored(&[], &["color-diagnostics"], Optional("auto")),
     // What follows belongs to links other than -r, or is not done yet.
+    not_yet(&["d"], &["dc", "dp"], NoValue, later!("-d")),
     not_yet(&[], &["shared", "Bshareable"], NoValue, later!("-shared")),
     not_yet(&[], &["pie", "pic-executable"], NoValue, later!("-pie")),
     not_yet(&["q"], &["emit-relocs"], NoValue, later!("--emit-relocs")),

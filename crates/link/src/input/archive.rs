@@ -8,6 +8,10 @@ use object::read::archive::ArchiveFile;
 use super::file::{FileData, Files};
 use crate::error::{LinkError, Result};
 
+/// A path's greatest length in bytes (Linux, `PATH_MAX`). A thin archive's names are paths, and each
+/// could be the rest of one long table of names.
+const MAX_NAME: usize = 4096;
+
 /// A member of an archive.
 pub(crate) struct Member<'a> {
     /// What errors call it: `archive(member)`.
@@ -52,6 +56,12 @@ impl<'a> Archive<'a> {
         for member in archive.members() {
             let member = member.map_err(bad)?;
             let name = member.name();
+            if name.len() > MAX_NAME {
+                return Err(LinkError::Malformed {
+                    file: path,
+                    what: format!("damaged archive: a member's name has {} bytes", name.len()),
+                });
+            }
             let place = if archive.is_thin() {
                 Place::Outside(folder.join(path_from_bytes(name)))
             } else {
@@ -91,7 +101,14 @@ impl<'a> Member<'a> {
     pub(crate) fn bytes(&self, files: &'a Files) -> Result<&'a [u8]> {
         match &self.place {
             Place::Inside(bytes) => Ok(bytes),
-            Place::Outside(path) => Ok(files.open(path)?.bytes()),
+            // The path alone would not tell which archive named it.
+            Place::Outside(path) => match files.open(path) {
+                Ok(file) => Ok(file.bytes()),
+                Err(error) => Err(LinkError::Malformed {
+                    file: self.name.clone(),
+                    what: error.to_string(),
+                }),
+            },
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use hashbrown::HashMap;
 use object::elf;
 use rayon::prelude::*;
 use typed_arena::Arena;
@@ -59,8 +60,9 @@ pub(crate) fn load_inputs<'a, 's>(
     for name in options.undefined.iter().map(String::as_str).chain(externs) {
         resolved.need(storage.names.alloc(name.as_bytes().to_vec()));
     }
-    let mut position = 0;
-    while position < items.len() {
+    // For each archive by its place, which of its members joined already.
+    let mut taken = HashMap::new();
+    for position in 0..items.len() {
         match &items[position] {
             Item::Object(_) => {
                 if let Some(object) = parsed.next() {
@@ -81,23 +83,19 @@ pub(crate) fn load_inputs<'a, 's>(
                 resolved.add(super::binary::wrap(file, ident, &storage.names));
             }
             Item::Lazy(_, group) => {
-                let run = items[position..]
-                    .iter()
-                    .take_while(|item| matches!(item, Item::Lazy(_, other) if group.is_some() && other == group))
-                    .count()
-                    .max(1);
-                let archives =
-                    items[position..position + run]
-                        .iter()
-                        .filter_map(|item| match item {
-                            Item::Lazy(archive, _) => Some(archive),
-                            _ => None,
-                        });
-                search_archives(&mut resolved, &archives.collect::<Vec<_>>(), storage)?;
-                position += run - 1;
+                // The first time alone; at its group's end, in turns with the others of it.
+                let of_group = |item: &&Item<'a>| matches!(item, Item::Lazy(_, other) if group.is_some() && other == group);
+                let is_last = items[position + 1..].iter().all(|item| !of_group(&item));
+                let archives: Vec<usize> = if group.is_some() && is_last {
+                    (0..=position)
+                        .filter(|&other| of_group(&&items[other]))
+                        .collect()
+                } else {
+                    vec![position]
+                };
+                search_archives(&mut resolved, &items, &archives, &mut taken, storage)?;
             }
         }
-        position += 1;
     }
     match resolved.errors.len() {
         0 => Ok(resolved),
@@ -181,20 +179,23 @@ fn parse_items<'a>(items: &[Item<'a>]) -> Result<Vec<Object<'a>>> {
     }
 }
 
-/// Takes members that define what is undefined, from one archive or from a group of them in turns,
-/// until nothing changes (the order is that of bfd/elflink.c, `elf_link_add_archive_symbols`).
+/// Takes members that define what is undefined, from the archives at these places in turns, until nothing changes (the order is that of bfd/elflink.c, `elf_link_add_archive_symbols`).
 fn search_archives<'a>(
     resolved: &mut Resolved<'a>,
-    archives: &[&Archive<'a>],
+    items: &[Item<'a>],
+    archives: &[usize],
+    taken: &mut HashMap<usize, Vec<bool>>,
     storage: &'a Storage,
 ) -> Result<()> {
-    let mut taken: Vec<Vec<bool>> = archives
-        .iter()
-        .map(|archive| vec![false; archive.members.len()])
-        .collect();
     loop {
         let before = resolved.objects.len();
-        for (archive, taken) in archives.iter().zip(&mut taken) {
+        for &position in archives {
+            let Item::Lazy(archive, _) = &items[position] else {
+                continue;
+            };
+            let taken = taken
+                .entry(position)
+                .or_insert_with(|| vec![false; archive.members.len()]);
             loop {
                 let before = resolved.objects.len();
                 for &(name, number) in &archive.index {

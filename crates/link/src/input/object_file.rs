@@ -506,7 +506,16 @@ fn read_symbols<'a, E: RelocationTables>(
                 }
                 // Reserved indices other than ABS and COMMON: GNU ld treats them as undefined
                 // (bfd/elflink.c, elf_link_input_bfd), and an undefined local is never output.
-                None => SymbolPlace::Undefined,
+                None if symbol.st_bind() == elf::STB_LOCAL => SymbolPlace::Undefined,
+                None => {
+                    let index = symbol.st_shndx(endian).0;
+                    return Err(malformed(
+                        &file,
+                        format!(
+                            "symbol {number} has the reserved section index {index:#x}, whose meaning klink does not know"
+                        ),
+                    ));
+                }
                 Some(section) => {
                     return Err(malformed(
                         &file,

@@ -3,14 +3,14 @@
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use klink_arch::{Arch, ModuleStubs, Relocation, Values};
+use klink_arch::{Arch, Branch, ModuleStubs, Relocation, Values};
 use klink_reach as reach;
 
 use super::{Fate, ModuleLink, Outside, PlacedStub, StubTarget};
 use crate::error::{LinkError, OutOfRange, Result};
 use crate::id::{IdVec, OutputId, SectionId};
 use crate::input::{RawRelocation, SymbolPlace};
-use crate::layout::{Step, lay_out_in_order};
+use crate::layout::{Step, in_layout_order, lay_out_in_order, order_by_links};
 use crate::options::ModuleOptions;
 use crate::output::{Outputs, Piece, Placements, Traits};
 use crate::relocate::{Target, bad_relocation};
@@ -37,7 +37,8 @@ pub(crate) fn plan(
         stub_symbols: options.stub_symbols,
     };
     let mut errors = Vec::new();
-    for output in outputs.order.clone() {
+    for output in in_layout_order(resolved, outputs) {
+        order_by_links(resolved, outputs, placements, output)?;
         let section = &outputs.sections[output];
         let only_inputs = section
             .pieces
@@ -47,6 +48,7 @@ pub(crate) fn plan(
             Some(stubs) if section.traits.contains(Traits::CODE) && only_inputs => {
                 let question = Question::new(
                     resolved,
+                    placements,
                     arch,
                     stubs,
                     output,
@@ -79,9 +81,14 @@ pub(crate) fn plan(
     for &output in &outputs.order {
         if outputs.sections[output].traits.contains(Traits::ALLOC) {
             resolve_rest(resolved, outputs, placements, arch, output, &mut link)?;
+            check_loadable(resolved, outputs, arch, output, &link, &mut errors);
         }
     }
-    Ok(link)
+    if errors.is_empty() {
+        Ok(link)
+    } else {
+        Err(LinkError::Several(errors))
+    }
 }
 
 /// The addend of a relocation, read out of its field if it is not explicit.
@@ -125,6 +132,29 @@ fn outside_of(resolved: &Resolved<'_>, section: SectionId, relocation: &RawReloc
     }
 }
 
+/// The row of a relocation.
+fn row_of(
+    resolved: &Resolved<'_>,
+    arch: &'static Arch,
+    section: SectionId,
+    relocation: &RawRelocation,
+) -> Result<&'static Relocation> {
+    arch.relocation(relocation.number).ok_or_else(|| {
+        let what = format!(
+            "unknown relocation type {} of {}",
+            relocation.number, arch.name
+        );
+        bad_relocation(resolved, section, relocation.offset, what)
+    })
+}
+
+/// What a [`Question`] has numbers for already.
+#[derive(Default)]
+struct Known {
+    forms: HashMap<(u32, bool), reach::FormId, RandomState>,
+    externals: HashMap<(Outside, i64), reach::ExternalId, RandomState>,
+}
+
 /// One code section as `klink-reach` sees it, and the way back.
 struct Question {
     arch: &'static Arch,
@@ -152,6 +182,7 @@ struct Site {
 impl Question {
     fn new(
         resolved: &Resolved<'_>,
+        placements: &Placements,
         arch: &'static Arch,
         stubs: &'static ModuleStubs,
         output: OutputId,
@@ -178,59 +209,29 @@ impl Question {
             externals: Vec::new(),
             inputs,
         };
-        let mut forms: HashMap<(u32, bool), reach::FormId, RandomState> = HashMap::default();
-        let mut externals: HashMap<(Outside, i64), reach::ExternalId, RandomState> =
-            HashMap::default();
+        let mut known = Known::default();
         for position in 0..question.inputs.len() {
             let id = question.inputs[position];
-            let input = resolved.section(id);
-            for (index, relocation) in input.relocations.iter().enumerate() {
-                let Some(row) = arch.relocation(relocation.number) else {
-                    return Err(bad_relocation(
-                        resolved,
-                        id,
-                        relocation.offset,
-                        format!(
-                            "unknown relocation type {} of {}",
-                            relocation.number, arch.name
-                        ),
-                    ));
-                };
+            let relocations = resolved.section(id).relocations;
+            for (index, relocation) in relocations.iter().enumerate() {
+                let row = row_of(resolved, arch, id, &relocation)?;
                 let Some(branch) = row.branch else { continue };
                 let addend = addend_of(resolved, arch, row, id, &relocation)?
                     .wrapping_add(branch.target_bias);
-                let field = input
-                    .data
-                    .get(relocation.offset as usize..)
-                    .unwrap_or_default();
-                let may_use_stub = row.may_use_stub(arch.endian, field);
-                let form = *forms.entry((row.number, may_use_stub)).or_insert_with(|| {
-                    question.forms.push(reach::Form {
-                        min: branch.min,
-                        max: branch.max,
-                        stub: may_use_stub,
-                    });
-                    reach::FormId::new(question.forms.len() as u32 - 1)
-                });
-                let inside = resolved
-                    .place_of_relocation(id, &relocation)
-                    .and_then(|(section, value)| Some((*positions.get(&section)?, value)));
-                let target = match inside {
-                    Some((position, value)) => reach::Target::Section {
-                        section: reach::SectionId::new(position),
-                        offset: value.cast_signed().wrapping_add(addend),
-                    },
-                    None => {
-                        let outside = outside_of(resolved, id, &relocation);
-                        let externals_so_far = &mut question.externals;
-                        reach::Target::External(*externals.entry((outside, addend)).or_insert_with(
-                            || {
-                                externals_so_far.push((outside, addend));
-                                reach::ExternalId::new(externals_so_far.len() as u32 - 1)
-                            },
-                        ))
+                let target = match resolved.place_of_relocation(id, &relocation) {
+                    // The error comes when all relocations are looked at.
+                    Some((section, _)) if placements.output(section).is_none() => continue,
+                    Some((section, value)) if positions.contains_key(&section) => {
+                        reach::Target::Section {
+                            section: reach::SectionId::new(positions[&section]),
+                            offset: value.cast_signed().wrapping_add(addend),
+                        }
+                    }
+                    _ => {
+                        question.external(&mut known, outside_of(resolved, id, &relocation), addend)
                     }
                 };
+                let form = question.form(&mut known, resolved, row, branch, id, &relocation);
                 question.branches.push(reach::Branch {
                     section: reach::SectionId::new(position as u32),
                     offset: relocation.offset,
@@ -247,6 +248,35 @@ impl Question {
             }
         }
         Ok(question)
+    }
+
+    /// The form of a branch: how far its type reaches, and whether this instruction may use a stub.
+    fn form(
+        &mut self,
+        known: &mut Known,
+        resolved: &Resolved<'_>,
+        row: &Relocation,
+        branch: Branch,
+        section: SectionId,
+        relocation: &RawRelocation,
+    ) -> reach::FormId {
+        let data = resolved.section(section).data;
+        let field = data.get(relocation.offset as usize..).unwrap_or_default();
+        let stub = row.may_use_stub(self.arch.endian, field);
+        *known.forms.entry((row.number, stub)).or_insert_with(|| {
+            let Branch { min, max, .. } = branch;
+            self.forms.push(reach::Form { min, max, stub });
+            reach::FormId::new(self.forms.len() as u32 - 1)
+        })
+    }
+
+    /// Something in another section or module.
+    fn external(&mut self, known: &mut Known, outside: Outside, addend: i64) -> reach::Target {
+        let id = known.externals.entry((outside, addend)).or_insert_with(|| {
+            self.externals.push((outside, addend));
+            reach::ExternalId::new(self.externals.len() as u32 - 1)
+        });
+        reach::Target::External(*id)
     }
 
     /// Solves it, and writes the answer into `outputs`, `placements` and `link`.
@@ -469,4 +499,46 @@ fn resolve_rest(
         }
     }
     Ok(())
+}
+
+/// Refuses relocations that stay and that the kernel cannot follow: types that its loader does not
+/// know, and branches that got no stub since the script puts more than inputs into their section.
+fn check_loadable(
+    resolved: &Resolved<'_>,
+    outputs: &Outputs<'_>,
+    arch: &'static Arch,
+    output: OutputId,
+    link: &ModuleLink,
+    errors: &mut Vec<LinkError>,
+) {
+    let section = &outputs.sections[output];
+    let has_statements = section.sections().count() < section.pieces.len();
+    for input in section.sections() {
+        for (index, relocation) in resolved.section(input).relocations.iter().enumerate() {
+            if link
+                .fate(input, index)
+                .is_some_and(|fate| fate != Fate::Keep)
+            {
+                continue;
+            }
+            let row = arch.relocation(relocation.number);
+            let name = row.map_or("?", |row| row.name);
+            let needs_stub =
+                arch.module.stubs.is_some() && row.is_some_and(|row| row.branch.is_some());
+            let what = if !arch.module.loads(relocation.number) {
+                format!(
+                    "{name} ({}) stays, and the kernel's module loader does not know it",
+                    relocation.number
+                )
+            } else if needs_stub && has_statements && section.traits.contains(Traits::CODE) {
+                format!(
+                    "{name} stays without a stub: the script puts statements into code section {}; take them out of it",
+                    String::from_utf8_lossy(section.name)
+                )
+            } else {
+                continue;
+            };
+            errors.push(bad_relocation(resolved, input, relocation.offset, what));
+        }
+    }
 }

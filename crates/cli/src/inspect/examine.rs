@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use klink_arch::Arch;
+use klink_tables::modinfo;
 use object::Endianness;
 use object::elf;
 use object::read::elf::FileHeader;
@@ -132,21 +133,12 @@ fn module<Elf: FileHeader<Endian = Endianness>>(
     layout::find(&object.sections, b".gnu.linkonce.this_module")?;
     let info = layout::find(&object.sections, b".modinfo")
         .map_or(&[][..], |index| object.sections[index].data);
-    let value = |key: &[u8]| {
-        let mut strings = info.split(|&byte| byte == 0);
-        let value = strings.find_map(|string| string.strip_prefix(key)?.strip_prefix(b"="))?;
-        Some(String::from_utf8_lossy(value).into_owned())
-    };
-    let depends = value(b"depends").unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let [init, exit] = object.defines([b"init_module", b"cleanup_module"]);
     Some(Module {
-        name: value(b"name"),
-        vermagic: value(b"vermagic"),
-        depends: depends
-            .split(',')
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        name: modinfo::value(info, b"name").map(text),
+        vermagic: modinfo::value(info, b"vermagic").map(text),
+        depends: modinfo::depends(info).map(text).collect(),
         init,
         exit,
         signed,

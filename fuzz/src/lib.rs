@@ -1,0 +1,86 @@
+//! What the fuzz targets share: a folder in memory for their inputs, the check that every output is
+//! an object that can be linked again, and a mutator that knows where an object's numbers stand.
+
+pub mod case;
+pub mod mutate;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use klink_link::{Input, InputName, LinkError, Options};
+
+/// A folder of this process, in memory where the system has such a place.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let memory = Path::new("/dev/shm");
+        let parent = if memory.is_dir() {
+            memory.to_path_buf()
+        } else {
+            std::env::temp_dir()
+        };
+        let folder = parent.join(format!("klink-fuzz-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder for inputs");
+        folder
+    })
+}
+
+/// Writes an input, and gives its path.
+pub fn put(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder().join(name);
+    fs::write(&path, bytes).expect("room for an input");
+    path
+}
+
+/// An input as the command line names it.
+pub fn input(path: PathBuf) -> Input {
+    Input {
+        name: InputName::File(path),
+        whole_archive: false,
+        binary: false,
+        group: None,
+    }
+}
+
+/// Options of `ld.klink -r` on one thread, with a script shorter than the built-in one: parsing that
+/// would take most of the time. The `script` target starts from the built-in one.
+pub fn options(inputs: Vec<Input>) -> Options {
+    static SCRIPT: OnceLock<PathBuf> = OnceLock::new();
+    let script = SCRIPT.get_or_init(|| {
+        let script = b"SECTIONS { .text 0 : { *(.text) } .data 0 : { *(.data) } }";
+        put("short.lds", script)
+    });
+    Options {
+        inputs,
+        scripts: vec![script.clone()],
+        relocatable: true,
+        threads: 1,
+        ..Options::default()
+    }
+}
+
+/// Whether bytes name files outside of this process's folder, as thin archives and scripts can.
+/// What stands in the system's special files is no input of a fuzzer.
+pub fn leaves_folder(bytes: &[u8]) -> bool {
+    let has = |words: &[u8]| bytes.windows(words.len()).any(|window| window == words);
+    has(b"/dev") || has(b"/proc") || has(b"/sys")
+}
+
+/// Links. An error must have words; an output must be an object that the linker itself can read.
+pub fn link(options: &Options) {
+    match klink_link::link_in_memory(options) {
+        Ok((_, output)) => {
+            let again = self::options(vec![input(put("again.o", &output))]);
+            if let Err(
+                error @ (LinkError::Malformed { .. }
+                | LinkError::UnknownFormat { .. }
+                | LinkError::WrongArchitecture { .. }),
+            ) = klink_link::link_in_memory(&again)
+            {
+                panic!("the output cannot be read again: {error}");
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}

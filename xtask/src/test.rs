@@ -123,6 +123,28 @@ const STEPS: &[Step] = &[
         is_slow: true,
         run: |context| corpus(context, &["x86_64", "--module"]),
     },
+    Step {
+        name: "boot-hppa32",
+        what: "xfs and ipv6 in QEMU, as GNU ld and as klink linked them ($KLINK_CORPUS)",
+        is_slow: true,
+        run: |context| boot(context, "hppa32", &["xfs", "ipv6"]),
+    },
+    Step {
+        name: "boot-x86_64",
+        what: "KUnit and test modules in QEMU, as GNU ld and as klink linked them ($KLINK_CORPUS)",
+        is_slow: true,
+        run: |context| boot(context, "x86_64", TEST_MODULES),
+    },
+];
+
+/// Modules of the x86-64 build that report on the console what they tested.
+const TEST_MODULES: &[&str] = &[
+    "list-test",
+    "kunit-example-test",
+    "test_user_copy",
+    "test_sort",
+    "test_static_keys",
+    "xfs",
 ];
 
 /// How a step ended.
@@ -363,18 +385,41 @@ fn demo(context: &mut Context) -> Outcome {
 
 /// `cargo xtask corpus` with these arguments, of which the first is the architecture.
 fn corpus(context: &mut Context, args: &[&str]) -> Outcome {
+    with_build(context, args[0], "corpus", "--ld", args)
+}
+
+/// Boots a finished build's kernel and loads `modules` as each linker made them.
+fn boot(context: &mut Context, arch: &str, modules: &[&str]) -> Outcome {
+    let args: Vec<&str> = [arch]
+        .iter()
+        .chain(modules)
+        .chain(&["--repeat", "1", "--compare-console"])
+        .copied()
+        .collect();
+    with_build(context, arch, "boot", "--klink", &args)
+}
+
+/// Runs a chore that needs the finished build for `arch`, with a release build of the linker as the
+/// value of `option`.
+fn with_build(
+    context: &mut Context,
+    arch: &str,
+    chore: &str,
+    option: &str,
+    args: &[&str],
+) -> Outcome {
     let Some(folder) = env::var_os("KLINK_CORPUS") else {
         return Outcome::Skipped("KLINK_CORPUS is not set (a folder of finished builds)".into());
     };
-    let archive = Path::new(&folder).join(format!("linux-6.1-{}.tar.zst", args[0]));
+    let archive = Path::new(&folder).join(format!("linux-6.1-{arch}.tar.zst"));
     if !archive.is_file() {
         return Outcome::Skipped(format!("no {}", archive.display()));
     }
     let linker = cargo(&["build", "--release", "--package", "klink", "--bins"]);
-    let mut command = cargo(&["run", "--quiet", "--package", "xtask", "--", "corpus"]);
+    let mut command = cargo(&["run", "--quiet", "--package", "xtask", "--", chore]);
     command.args(args);
     match target_folder() {
-        Ok(target) => command.arg("--ld").arg(target.join("release/ld-klink")),
+        Ok(target) => command.arg(option).arg(target.join("release/ld-klink")),
         Err(error) => return Outcome::Failed(error.to_string()),
     };
     both(context.stream(linker), || context.stream(command))

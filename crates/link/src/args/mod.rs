@@ -107,6 +107,8 @@ pub(crate) struct Parser {
     pub module: Option<ModuleOptions>,
     /// The first option that only a module link has.
     pub module_only: Option<&'static str>,
+    /// The first option that was taken without being carried out.
+    pub refused_by_probe: Option<&'static str>,
     /// State that `--push-state` keeps.
     pub saved: Vec<(bool, bool)>,
 }
@@ -207,13 +209,14 @@ fn finish(mut parser: Parser, is_module: bool) -> Result<Command, UsageError> {
     match parser.print {
         Some(Print::Help) => Ok(Command::Print(help())),
         Some(Print::Version) => Ok(Command::Print(long_version())),
-        Some(Print::VersionThenLink) => match parser.options.final_link_only.first() {
+        Some(Print::VersionThenLink) => {
             // A kernel build probes with `-v OPTION` and takes exit code 0 for "can be used".
-            Some(option) => Err(UsageError::NotYet {
-                option: option.clone(),
-            }),
-            None => Ok(Command::Print(version_line() + "\n")),
-        },
+            let later = parser.options.final_link_only.first().cloned();
+            match later.or(parser.refused_by_probe.map(str::to_owned)) {
+                Some(option) => Err(UsageError::NotYet { option }),
+                None => Ok(Command::Print(version_line() + "\n")),
+            }
+        }
         None => Ok(Command::Link(Box::new(parser.options))),
     }
 }

@@ -93,6 +93,28 @@ const fn not_yet(
     }
 }
 
+/// An option that changes nothing in relocatable output, but would in a final link, which klink does
+/// not make yet: a build that probes for it (`-v`) is told so.
+const fn tolerated(names: &'static [&'static str], value: Value, set: Set) -> Row {
+    Row {
+        short: &[],
+        names,
+        value,
+        value_name: "",
+        help: None,
+        set,
+    }
+}
+
+macro_rules! probe {
+    ($name:literal) => {
+        |parser, _| {
+            parser.refused_by_probe.get_or_insert($name);
+            Ok(())
+        }
+    };
+}
+
 macro_rules! later {
     ($name:literal) => {
         |parser, _| {
@@ -538,7 +560,7 @@ pub(crate) const OPTIONS: &[Row] = &[
     // What follows changes nothing in relocatable output.
     ignored(
         &["E"],
-        &["export-dynamic", "no-export-dynamic", "EB", "EL", "be8"],
+        &["export-dynamic", "no-export-dynamic", "EB", "EL"],
         NoValue,
     ),
     ignored(
@@ -614,21 +636,28 @@ pub(crate) const OPTIONS: &[Row] = &[
         ],
         NoValue,
     ),
-    ignored(
-        &[],
-        &[
-            "relax",
-            "no-relax",
-            "no-apply-dynamic-relocs",
-            "pic-veneer",
-            "fix-cortex-a8",
-            "no-fix-cortex-a8",
-            "fix-cortex-a53-835769",
-            "multi-subspace",
-        ],
+    ignored(&[], &["relax", "no-relax", "no-fix-cortex-a8"], NoValue),
+    tolerated(&["be8"], NoValue, probe!("--be8")),
+    tolerated(&["pic-veneer"], NoValue, probe!("--pic-veneer")),
+    tolerated(
+        &["no-apply-dynamic-relocs"],
         NoValue,
+        probe!("--no-apply-dynamic-relocs"),
     ),
-    ignored(&[], &["fix-cortex-a53-843419"], Optional("")),
+    tolerated(&["fix-cortex-a8"], NoValue, probe!("--fix-cortex-a8")),
+    tolerated(
+        &["fix-cortex-a53-835769"],
+        NoValue,
+        probe!("--fix-cortex-a53-835769"),
+    ),
+    tolerated(
+        &["fix-cortex-a53-843419"],
+        Optional(""),
+        probe!("--fix-cortex-a53-843419"),
+    ),
+    tolerated(&["multi-subspace"], NoValue, probe!("--multi-subspace")),
+    tolerated(&["plugin"], Needed, probe!("--plugin")),
+    tolerated(&["plugin-opt"], Needed, probe!("--plugin-opt")),
     ignored(&["e"], &["entry"], Needed),
     ignored(
         &["O"],
@@ -639,8 +668,6 @@ pub(crate) const OPTIONS: &[Row] = &[
             "rpath",
             "rpath-link",
             "sysroot",
-            "plugin",
-            "plugin-opt",
             "unresolved-symbols",
             "stub-group-size",
         ],

@@ -1,6 +1,7 @@
 //! `ld.klink`: a drop-in for `ld` in a kernel build.
 #![forbid(unsafe_code)]
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use klink_link::args::{self, Command};
@@ -11,8 +12,9 @@ fn main() -> ExitCode {
         .map(|argument| argument.to_string_lossy().into_owned());
     let result = match args::parse(arguments) {
         Ok(Command::Print(text)) => {
-            print!("{text}");
-            return ExitCode::SUCCESS;
+            let mut out = io::stdout();
+            let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            return written.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
         }
         Ok(Command::Link(options)) => klink_link::link(&options).map(|report| (report, options)),
         Err(error) => Err(error.into()),
@@ -20,9 +22,8 @@ fn main() -> ExitCode {
     match result {
         Ok((report, options)) => finish(&report, &options),
         Err(error) => {
-            for line in error.to_string().lines() {
-                eprintln!("ld.klink: {line}");
-            }
+            let lines = error.to_string();
+            say(lines.lines().map(|line| format!("ld.klink: {line}\n")));
             ExitCode::FAILURE
         }
     }
@@ -30,14 +31,18 @@ fn main() -> ExitCode {
 
 /// Prints warnings and what was asked to be printed.
 fn finish(report: &klink_link::Report, options: &klink_link::Options) -> ExitCode {
-    for warning in &report.warnings {
-        eprintln!("ld.klink: warning: {warning}");
-    }
-    if options.stats {
-        eprint!("{}", report.stats());
-    }
-    if options.time {
-        eprint!("{}", report.times());
-    }
+    let warnings = report.warnings.iter();
+    say(warnings.map(|warning| format!("ld.klink: warning: {warning}\n")));
+    say(options.stats.then(|| report.stats().to_string()));
+    say(options.time.then(|| report.times().to_string()));
     ExitCode::SUCCESS
+}
+
+/// Prints to standard error. If that cannot be written to, there is nowhere to say so, and the exit
+/// code still tells.
+fn say(texts: impl IntoIterator<Item = String>) {
+    let mut out = io::stderr().lock();
+    for text in texts {
+        let _ = out.write_all(text.as_bytes());
+    }
 }

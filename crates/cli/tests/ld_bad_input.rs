@@ -148,3 +148,25 @@ fn command_lines_without_end_or_sense() {
     let message = String::from_utf8_lossy(&linked.stderr);
     assert!(linked.status.success(), "{message}");
 }
+
+#[test]
+fn output_that_nobody_takes() {
+    let full = || {
+        fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let help = Command::new(env!("CARGO_BIN_EXE_ld-klink"))
+        .arg("--help")
+        .stdout(full())
+        .status()
+        .unwrap();
+    assert_eq!(help.code(), Some(1));
+    let error = Command::new(env!("CARGO_BIN_EXE_ld-klink"))
+        .args(["-r", "missing.o"])
+        .stderr(full())
+        .status()
+        .unwrap();
+    assert_eq!(error.code(), Some(1));
+}

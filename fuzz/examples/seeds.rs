@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 // By path: so the example does not link with the fuzzer.
+#[allow(dead_code)] // it only puts cases together
 #[path = "../src/case.rs"]
 mod case;
 use case::Case;

@@ -1,5 +1,6 @@
 //! What the fuzz targets share: a folder in memory for their inputs, the check that every output is
 //! an object that can be linked again, and a mutator that knows where an object's numbers stand.
+#![forbid(unsafe_code)]
 
 pub mod case;
 pub mod mutate;

@@ -1,4 +1,4 @@
-//! GNU ld's option syntax. The options are rows of a table ([`table`]); this module only reads them:
+//! GNU ld's option syntax. The options are rows of a table (`table`); this module only reads them:
 //! long options with one dash or two, values joined or apart, response files.
 
 mod keyword;

@@ -210,9 +210,6 @@ pub struct ModuleLink {
     /// Relocation types that a link may apply when site and target are in one section, by rising
     /// number: their value depends on the distance alone.
     pub resolvable: &'static [u32],
-    /// Whether fields under remaining relocations must stay zero (x86-64's loader refuses a module
-    /// where they are not).
-    pub keep_zero_fields: bool,
     /// Stubs that this architecture's branches may need inside a module. `None`: every branch
     /// reaches as far as a module can be.
     pub stubs: Option<ModuleStubs>,

@@ -616,7 +616,6 @@ pub static HPPA32: Arch = Arch {
     module: ModuleLink {
         loadable: &[1, 2, 6, 9, 12, 18, 22, 41, 49, 65, 74],
         resolvable: PC_RELATIVE,
-        keep_zero_fields: false,
         stubs: Some(ModuleStubs {
             anywhere: &MODULE_ANYWHERE,
             same_section: &MODULE_SAME_SECTION,
@@ -664,7 +663,6 @@ pub static HPPA64: Arch = Arch {
     module: ModuleLink {
         loadable: &[9, 34, 38, 41, 49, 64, 72, 74, 80],
         resolvable: PC_RELATIVE,
-        keep_zero_fields: false,
         stubs: None,
         reserved_stub_bytes: 16,
         reserving: &[74],

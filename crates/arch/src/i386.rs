@@ -163,7 +163,6 @@ pub static I386: Arch = Arch {
     module: ModuleLink {
         loadable: &[1, 2, 4],
         resolvable: &[2, 4, 21, 23],
-        keep_zero_fields: false,
         stubs: None,
         reserved_stub_bytes: 0,
         reserving: &[],

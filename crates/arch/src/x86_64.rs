@@ -184,7 +184,6 @@ pub static X86_64: Arch = Arch {
     module: ModuleLink {
         loadable: &[0, 1, 2, 4, 10, 11, 24],
         resolvable: &[2, 4, 13, 15, 24],
-        keep_zero_fields: true,
         stubs: None,
         reserved_stub_bytes: 0,
         reserving: &[],

@@ -5,7 +5,7 @@ use klink_arch::Arch;
 use object::elf;
 
 use crate::id::{Id, ObjectId, SectionId};
-use crate::input::{InputSection, Relocations, SectionKind, Storage};
+use crate::input::{InputSection, Storage};
 use crate::options::{BuildId, Options};
 use crate::resolve::Resolved;
 
@@ -57,7 +57,10 @@ pub(crate) fn add_build_id<'a>(
     note.extend(b"GNU\0");
     note.resize(NOTE_HEADER + size, 0);
     let data = storage.names.alloc(note);
-    let note = made(NAME, elf::SHT_NOTE.0, elf::SHF_ALLOC.0, 4, data);
+    let note = InputSection {
+        align: 4,
+        ..InputSection::plain(NAME, elf::SHT_NOTE.0, elf::SHF_ALLOC.0, data)
+    };
     Some(BuildIdNote {
         section: resolved.add_made(note, false),
         size,
@@ -80,32 +83,9 @@ pub(crate) fn add_stack_note(options: &Options, resolved: &mut Resolved<'_>, arc
     }
     let flags = if executable { elf::SHF_EXECINSTR.0 } else { 0 };
     resolved.add_made(
-        made(NAME, elf::SHT_PROGBITS.0, flags, 1, &[]),
+        InputSection::plain(NAME, elf::SHT_PROGBITS.0, flags, &[]),
         arch.has_stub_input,
     );
-}
-
-fn made<'a>(
-    name: &'a [u8],
-    section_type: u32,
-    flags: u64,
-    align: u64,
-    data: &'a [u8],
-) -> InputSection<'a> {
-    InputSection {
-        name,
-        kind: SectionKind::Content,
-        section_type,
-        flags,
-        size: data.len() as u64,
-        align,
-        entry_size: 0,
-        link: 0,
-        info: 0,
-        data,
-        relocations: Relocations::None,
-        group: None,
-    }
 }
 
 /// Computes the digest over `bytes`, in which the note is still zero, and puts it at `note`. The

@@ -3,9 +3,7 @@
 use object::elf;
 
 use super::file::FileData;
-use super::object_file::{
-    ElfIdent, InputSection, InputSymbol, Object, Relocations, SectionKind, SymbolPlace,
-};
+use super::object_file::{ElfIdent, InputSection, InputSymbol, Object, SectionKind, SymbolPlace};
 
 /// Wraps `file` into an object: one section `.data`, writable, aligned to one byte, and the symbols
 /// `_binary_NAME_start`, `_end` and `_size`, NAME being the path with everything that is no letter
@@ -56,10 +54,12 @@ pub(crate) fn wrap<'a>(
         flags: 0,
         os_abi: 0,
         sections: vec![
-            section(b"", SectionKind::Meta, elf::SHT_NULL.0, 0, &[]),
-            section(
+            InputSection {
+                kind: SectionKind::Meta,
+                ..InputSection::plain(b"", elf::SHT_NULL.0, 0, &[])
+            },
+            InputSection::plain(
                 b".data",
-                SectionKind::Content,
                 elf::SHT_PROGBITS.0,
                 elf::SHF_ALLOC.0 | elf::SHF_WRITE.0,
                 data,
@@ -73,28 +73,5 @@ pub(crate) fn wrap<'a>(
         ],
         first_global: 1,
         groups: Vec::new(),
-    }
-}
-
-fn section<'a>(
-    name: &'a [u8],
-    kind: SectionKind,
-    section_type: u32,
-    flags: u64,
-    data: &'a [u8],
-) -> InputSection<'a> {
-    InputSection {
-        name,
-        kind,
-        section_type,
-        flags,
-        size: data.len() as u64,
-        align: 1,
-        entry_size: 0,
-        link: 0,
-        info: 0,
-        data,
-        relocations: Relocations::None,
-        group: None,
     }
 }

@@ -95,6 +95,26 @@ pub struct InputSection<'a> {
     pub group: Option<u32>,
 }
 
+impl<'a> InputSection<'a> {
+    /// A section that stands in no file: contents aligned to one byte, without relocations.
+    pub(crate) fn plain(name: &'a [u8], section_type: u32, flags: u64, data: &'a [u8]) -> Self {
+        Self {
+            name,
+            kind: SectionKind::Content,
+            section_type,
+            flags,
+            size: data.len() as u64,
+            align: 1,
+            entry_size: 0,
+            link: 0,
+            info: 0,
+            data,
+            relocations: Relocations::None,
+            group: None,
+        }
+    }
+}
+
 /// Where a symbol is defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SymbolPlace {

@@ -307,7 +307,10 @@ fn misspelt(name: &Name) -> Option<ScriptError> {
             .value
             .chars()
             .all(|letter| letter.is_ascii_uppercase() || letter == '_');
-    let word = nearest(&name.value, Keyword::names(MODE)).filter(|_| looks_reserved)?;
+    if !looks_reserved {
+        return None;
+    }
+    let word = nearest(&name.value, Keyword::names(MODE))?;
     let kind = ErrorKind::UnknownCommand {
         name: name.value.clone(),
     };

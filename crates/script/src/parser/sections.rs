@@ -356,7 +356,10 @@ fn starts_item(keyword: Keyword) -> bool {
 /// `PROVDE(x = 1)` reads like a section with an address, which fails far from
 /// the cause.
 fn misspelt_item(name: &Name, is_call: bool) -> Option<ScriptError> {
-    let word = nearest(&name.value, ITEM_WORDS).filter(|_| is_call)?;
+    if !is_call {
+        return None;
+    }
+    let word = nearest(&name.value, ITEM_WORDS)?;
     let kind = ErrorKind::UnknownCommand {
         name: name.value.clone(),
     };

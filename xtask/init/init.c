@@ -344,6 +344,29 @@ static void run_file(const char *path)
     fclose(f);
 }
 
+/* Waits until the kernel has said nothing for two seconds, at most 30: drivers
+ * that still look for their devices (a PS/2 mouse takes a second) would
+ * otherwise be timed with the modules. */
+static void settle(void)
+{
+    int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    char record[8192];
+
+    if (fd < 0)
+        return;
+    for (int waited = 0, quiet = 0; waited < 30 && quiet < 2; waited++) {
+        int said = 0;
+        ssize_t length;
+
+        /* EPIPE: older records were overwritten before they were read. */
+        while ((length = read(fd, record, sizeof record)) > 0 || (length < 0 && errno == EPIPE))
+            said = 1;
+        quiet = said ? 0 : quiet + 1;
+        sleep(1);
+    }
+    close(fd);
+}
+
 int main(void)
 {
     mkdir("/dev", 0755);
@@ -356,6 +379,7 @@ int main(void)
     mount("sys", "/sys", "sysfs", 0, NULL);
     mount("tmp", "/tmp", "tmpfs", 0, NULL);
     log_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    settle();
     report("ready");
     run_file("/commands");
     report("done");

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use klink_link::{Input, InputName, LinkError, Options};
+use klink_link::{Input, InputName, LinkError, Options, OutputKind};
 
 /// A folder of this process, in memory where the system has such a place.
 fn folder() -> &'static Path {
@@ -55,7 +55,7 @@ pub fn options(inputs: Vec<Input>) -> Options {
     Options {
         inputs,
         scripts: vec![script.clone()],
-        relocatable: true,
+        output_kind: OutputKind::Relocatable,
         threads: 1,
         ..Options::default()
     }

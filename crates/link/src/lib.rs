@@ -29,7 +29,10 @@ use std::path::Path;
 
 pub use error::{LinkError, OutOfRange, Result};
 pub use options::{
-    BuildId, DiscardLocals, Input, InputName, ModuleOptions, Options, OrphanHandling, Strip, Unique,
+    BuildId, ByteOrder, CompressDebug, Definition, Destination, DiscardLocals, DynamicLinker,
+    ErrorLimit, HashStyle, Input, InputName, Magic, ModuleOptions, Options, OrphanHandling,
+    OutputFormat, OutputKind, SortCommon, SortSection, Strip, Symbolic, TextRelocations, Unique,
+    Unresolved, UnresolvedPolicy,
 };
 pub use report::{Report, SectionReport};
 

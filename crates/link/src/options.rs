@@ -1,54 +1,416 @@
 //! What a link was asked to do, after the command line's syntax is gone.
+//!
+//! Each field names the option of GNU ld that sets it. `None` of an `Option<bool>` is the default of
+//! the output's kind or architecture, which whoever reads the field knows.
 
 use std::path::PathBuf;
 
 /// What a link was asked to do.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    // What goes in.
     /// Inputs in command-line order.
     pub inputs: Vec<Input>,
-    /// `-o`; `a.out` if not given.
-    pub output: Option<PathBuf>,
-    /// `-r`: make an object that can be linked again.
-    pub relocatable: bool,
-    /// `-m`: the emulation; without it, the first object decides.
-    pub emulation: Option<String>,
-    /// `--oformat`: a BFD name of the output's format.
-    pub output_format: Option<String>,
-    /// `-T`: linker scripts, in order; none means the built-in one.
-    pub scripts: Vec<PathBuf>,
     /// `-L`: folders for `-l` and `-T`.
     pub library_paths: Vec<PathBuf>,
+    /// `-nostdlib`: only the folders of `-L` count, not SEARCH_DIR of scripts.
+    pub nostdlib: bool,
+    /// `--sysroot`: what stands for `=` and `$SYSROOT` in front of paths.
+    pub sysroot: Option<PathBuf>,
+    /// `-u`: symbols that are undefined from the start, so that archives are searched for them.
+    pub undefined: Vec<String>,
+    /// `--require-defined`: as `undefined`, and an error if nothing defines them.
+    pub require_defined: Vec<String>,
+
+    // What comes out.
+    /// `-r`, `-pie`, `-shared`.
+    pub output_kind: OutputKind,
+    /// `-o`; `a.out` if not given, or what OUTPUT in a script names.
+    pub output: Option<PathBuf>,
+    /// `-m`: the emulation; without it, the first object decides.
+    pub emulation: Option<String>,
+    /// `--oformat`.
+    pub output_format: Option<OutputFormat>,
+    /// `-EB`, `-EL`: which of OUTPUT_FORMAT's three names counts.
+    pub byte_order: Option<ByteOrder>,
+    /// `-e`: the entry symbol, or an address.
+    pub entry: Option<String>,
+    /// `-q`, `--emit-relocs`: relocations stay in the output.
+    pub emit_relocations: bool,
     /// `--build-id`.
     pub build_id: BuildId,
+    /// `--compress-debug-sections`.
+    pub compress_debug: CompressDebug,
+    /// `--noinhibit-exec`: errors that leave something to write do not stop the link.
+    pub no_inhibit_exec: bool,
+
+    // Scripts.
+    /// `-T`: linker scripts, in order; none means the built-in one.
+    pub scripts: Vec<PathBuf>,
+    /// `-dT`: the script that stands for the built-in one.
+    pub default_script: Option<PathBuf>,
+    /// `--defsym`, in order.
+    pub definitions: Vec<Definition>,
+    /// `--section-start`: addresses of output sections. `-Ttext`, `-Tdata`, `-Tbss` stand here for
+    /// `.text`, `.data`, `.bss`, and in `segment_starts`; they move the section only if no
+    /// `SEGMENT_START` asks for that segment (ld/lexsup.c, `set_segment_start`).
+    pub section_starts: Vec<(String, u64)>,
+    /// `-Ttext`, `-Tdata`, `-Tbss`, `-Ttext-segment`, `-Trodata-segment`, `-Tldata-segment`: what
+    /// `SEGMENT_START` gives for `text-segment` and so on.
+    pub segment_starts: Vec<(String, u64)>,
+    /// `--orphan-handling`.
+    pub orphans: OrphanHandling,
+    /// `--unique`: input sections with these names each become an output section.
+    pub unique: Unique,
+    /// `--sort-section`: for patterns that have no SORT of their own.
+    pub sort_section: Option<SortSection>,
+    /// `--sort-common`: the order of common symbols; as found if not given.
+    pub sort_common: Option<SortCommon>,
+    /// `--no-check-sections` is `Some(false)`: sections may overlap. Checked by default.
+    pub check_sections: Option<bool>,
+    /// `--print-memory-usage`: how full the regions of MEMORY are.
+    pub print_memory_usage: bool,
+
+    // Symbols.
     /// `-s`, `-S`: what to strip.
     pub strip: Strip,
     /// `-x`, `-X`: which local symbols to drop.
     pub discard: DiscardLocals,
-    /// `-u`: symbols that are undefined from the start, so that archives are searched for them.
-    pub undefined: Vec<String>,
-    /// `--unique`: input sections with these names each become an output section.
-    pub unique: Unique,
-    /// `-z execstack`, `-z noexecstack`.
-    pub executable_stack: Option<bool>,
+    /// `--wrap`: symbols whose references go to `__wrap_SYMBOL`.
+    pub wrap: Vec<String>,
     /// `-z muldefs`, `--allow-multiple-definition`: the first definition of a symbol wins.
     pub allow_multiple_definition: bool,
-    /// `--fatal-warnings`.
-    pub fatal_warnings: bool,
-    /// `--orphan-handling`.
-    pub orphans: OrphanHandling,
+    /// What to do about symbols that nothing defines.
+    pub unresolved: UnresolvedPolicy,
+    /// `-d`, `-dc`, `-dp`: `Some(true)`, common symbols get space even with `-r`.
+    /// `--no-define-common`: `Some(false)`, they get none in a shared object.
+    pub define_common: Option<bool>,
+    /// `-init`: the symbol that DT_INIT names; `_init` by default.
+    pub init: Option<String>,
+    /// `-fini`: the symbol that DT_FINI names; `_fini` by default.
+    pub fini: Option<String>,
+
+    // What is kept.
+    /// `--gc-sections`.
+    pub gc_sections: bool,
+    /// `--print-gc-sections`.
+    pub print_gc_sections: bool,
+    /// `--gc-keep-exported`.
+    pub gc_keep_exported: bool,
+    /// `-z start-stop-gc`: `__start_NAME` does not keep sections called `NAME`.
+    pub start_stop_gc: bool,
+    /// `--no-strip-discarded` is `Some(false)`: output sections that became empty stay.
+    pub strip_discarded: Option<bool>,
     /// `--force-group-allocation`: section groups dissolve in relocatable output.
     pub dissolve_groups: bool,
-    /// `--module`: the module link.
-    pub module: Option<ModuleOptions>,
-    /// `--threads`; 0 lets the machine decide.
-    pub threads: usize,
+
+    // Segments.
+    /// `-N`, `-n`.
+    pub magic: Magic,
+    /// `-z max-page-size`: bytes, a power of two.
+    pub max_page_size: Option<u64>,
+    /// `-z common-page-size`: bytes, a power of two.
+    pub common_page_size: Option<u64>,
+    /// `-z separate-code`, `-z noseparate-code`.
+    pub separate_code: Option<bool>,
+    /// `-z relro`, `-z norelro`.
+    pub relro: Option<bool>,
+    /// `-z stack-size`: bytes that PT_GNU_STACK asks for.
+    pub stack_size: Option<u64>,
+    /// `-z execstack`, `-z noexecstack`.
+    pub executable_stack: Option<bool>,
+    /// `--warn-rwx-segments`, `--no-warn-rwx-segments`.
+    pub warn_rwx_segments: Option<bool>,
+    /// `--warn-execstack`, `--no-warn-execstack`.
+    pub warn_execstack: Option<bool>,
+    /// `--eh-frame-hdr`.
+    pub eh_frame_hdr: bool,
+
+    // Code.
+    /// `--relax`, `--no-relax`.
+    pub relax: Option<bool>,
+    /// `--stub-group-size`: bytes of code that share an island. Negative: the island stands only
+    /// behind the branches that use it (ld/emultempl/hppaelf.em); 1 or -1: the linker chooses.
+    pub stub_group_size: Option<i64>,
+    /// `--emit-stub-syms`, `--stub-symbols` and their opposites: stubs have symbols.
+    pub stub_symbols: Option<bool>,
+    /// `--reorder`: input sections may move where a script pattern leaves their order open.
+    pub image_reorder: bool,
+
+    // Dynamic linking.
+    /// `-soname`.
+    pub soname: Option<String>,
+    /// `-dynamic-linker`, `--no-dynamic-linker`.
+    pub dynamic_linker: DynamicLinker,
+    /// `--hash-style`.
+    pub hash_style: HashStyle,
+    /// `-Bsymbolic`, `-Bsymbolic-functions`.
+    pub symbolic: Symbolic,
+    /// `-E`, `--export-dynamic`.
+    pub export_dynamic: bool,
+    /// `--version-script`.
+    pub version_scripts: Vec<PathBuf>,
+    /// `--no-undefined-version`: a version script may not name symbols that are not there.
+    pub no_undefined_version: bool,
+    /// `--dynamic-list`.
+    pub dynamic_lists: Vec<PathBuf>,
+    /// `-rpath`.
+    pub rpath: Vec<String>,
+    /// `--disable-new-dtags` is `Some(false)`: DT_RPATH, not DT_RUNPATH.
+    pub new_dtags: Option<bool>,
+    /// `-z now` and the like: DT_FLAGS.
+    pub dynamic_flags: u32,
+    /// `-z nodelete` and the like: DT_FLAGS_1.
+    pub dynamic_flags_1: u32,
+    /// `-z nocombreloc` is `Some(false)`: dynamic relocations stay in input order.
+    pub combine_relocations: Option<bool>,
+    /// `-z pack-relative-relocs`: relative relocations go to `.relr.dyn`.
+    pub pack_relative_relocations: bool,
+    /// `-z text`, `-z notext`, `--warn-textrel`: dynamic relocations in read-only sections.
+    pub text_relocations: TextRelocations,
+    /// `--apply-dynamic-relocs`, `--no-apply-dynamic-relocs` (arm64): whether the addends of
+    /// RELA relocations are written to the places too.
+    pub apply_dynamic_relocs: Option<bool>,
+
+    // What is told.
+    /// `-Map`, `-M`: where the map goes.
+    pub print_map: Option<Destination>,
+    /// `--map-json`: where the map as JSON goes.
+    pub map_json: Option<Destination>,
+    /// `--dependency-file`: a make rule that names all files that were read.
+    pub dependency_file: Option<PathBuf>,
+    /// `--error-limit`.
+    pub error_limit: ErrorLimit,
+    /// `--fatal-warnings`.
+    pub fatal_warnings: bool,
+    /// `-w`, `--no-warnings`.
+    pub no_warnings: bool,
+    /// `-t`, `--trace`: print each input's name.
+    pub trace: bool,
+    /// `--verbose`: print the script that is followed.
+    pub verbose: bool,
     /// `--stats`: print what the link did to standard error.
     pub stats: bool,
     /// `--time`: print how long each phase took.
     pub time: bool,
-    /// What was asked for that only links other than `-r` have, by option name.
-    pub final_link_only: Vec<String>,
+
+    /// `--threads`; 0 lets the machine decide.
+    pub threads: usize,
+    /// `--module`: the module link.
+    pub module: Option<ModuleOptions>,
+    /// What was asked for that this version does not carry out, by option name.
+    pub not_yet: Vec<String>,
+}
+
+impl Options {
+    /// Whether the output can be linked again (`-r`).
+    pub fn relocatable(&self) -> bool {
+        self.output_kind == OutputKind::Relocatable
+    }
+
+    /// Whether symbols that nothing defines are errors, warnings or nothing (bfd/linker.c and
+    /// ld/lexsup.c, `unresolved_syms_in_objects`).
+    pub fn unresolved(&self) -> Unresolved {
+        let report = self.unresolved.report.unwrap_or(match self.output_kind {
+            OutputKind::Executable | OutputKind::Pie => true,
+            OutputKind::Relocatable | OutputKind::Shared => false,
+        });
+        match (report, self.unresolved.as_warnings) {
+            (false, _) => Unresolved::Ignored,
+            (true, true) => Unresolved::Warning,
+            (true, false) => Unresolved::Error,
+        }
+    }
+
+    /// The last address that the command line gives an output section.
+    pub fn section_start(&self, section: &str) -> Option<u64> {
+        last(&self.section_starts, section)
+    }
+
+    /// What the command line gives for `SEGMENT_START(segment, …)`.
+    pub fn segment_start(&self, segment: &str) -> Option<u64> {
+        last(&self.segment_starts, segment)
+    }
+}
+
+fn last(starts: &[(String, u64)], wanted: &str) -> Option<u64> {
+    let mut found = starts.iter().rev().filter(|(name, _)| name == wanted);
+    found.next().map(|&(_, address)| address)
+}
+
+/// What the output is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputKind {
+    /// `-r`: an object that can be linked again (ET_REL).
+    Relocatable,
+    /// A program or kernel at a fixed address (ET_EXEC).
+    #[default]
+    Executable,
+    /// `-pie`: a program that runs at any address (ET_DYN).
+    Pie,
+    /// `-shared`: a shared object (ET_DYN).
+    Shared,
+}
+
+/// `--oformat`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// An ELF format by its BFD name.
+    Elf(String),
+    /// `binary`: the contents of allocated sections and no headers.
+    Binary,
+}
+
+/// `-EB`, `-EL`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteOrder {
+    /// The most significant byte first.
+    Big,
+    /// The least significant byte first.
+    Little,
+}
+
+/// `--defsym SYMBOL=EXPRESSION`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// The symbol.
+    pub symbol: String,
+    /// Its value, in the script language.
+    pub expression: String,
+    /// How many of `-T`'s scripts stand before it on the command line.
+    pub scripts_before: usize,
+}
+
+/// `--compress-debug-sections`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompressDebug {
+    /// Debugging sections stay as they are.
+    #[default]
+    None,
+    /// `zlib`, `zlib-gabi`: SHF_COMPRESSED with ELFCOMPRESS_ZLIB.
+    Zlib,
+    /// `zlib-gnu`: renamed to `.zdebug_…`.
+    ZlibGnu,
+    /// `zstd`: SHF_COMPRESSED with ELFCOMPRESS_ZSTD.
+    Zstd,
+}
+
+/// `--sort-section`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortSection {
+    /// By name.
+    Name,
+    /// By alignment, greatest first.
+    Alignment,
+}
+
+/// `--sort-common`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortCommon {
+    /// Least alignment first.
+    Ascending,
+    /// Greatest alignment first.
+    Descending,
+}
+
+/// What to do about symbols that nothing defines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnresolvedPolicy {
+    /// `--no-undefined`, `-z defs`, `-z undefs`, `--unresolved-symbols`: whether they are reported.
+    pub report: Option<bool>,
+    /// `--warn-unresolved-symbols`: a report is a warning.
+    pub as_warnings: bool,
+}
+
+/// What a symbol that nothing defines is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// The link fails.
+    Error,
+    /// It is 0, and there is a warning.
+    Warning,
+    /// It is 0, or left to the dynamic linker.
+    Ignored,
+}
+
+/// How text is kept apart from data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Magic {
+    /// Segments begin at page boundaries of the file, text is read-only.
+    #[default]
+    Paged,
+    /// `-n`: text is read-only, but segments do not begin at page boundaries.
+    Nmagic,
+    /// `-N`: text and data share one writable segment.
+    Omagic,
+}
+
+/// `-dynamic-linker`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DynamicLinker {
+    /// What `.interp` of an input says.
+    #[default]
+    Default,
+    /// `--no-dynamic-linker`: there is none.
+    None,
+    /// This one.
+    Path(String),
+}
+
+/// `--hash-style`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashStyle {
+    /// `.hash`.
+    Sysv,
+    /// `.gnu.hash`.
+    Gnu,
+    /// Both: the default for Linux but on MIPS (ld/configure.ac, `--enable-default-hash-style`).
+    #[default]
+    Both,
+}
+
+/// `-Bsymbolic`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Symbolic {
+    /// References go through the dynamic linker.
+    #[default]
+    None,
+    /// `-Bsymbolic-functions`: those to functions that the output defines do not.
+    Functions,
+    /// `-Bsymbolic`: those to anything that the output defines do not.
+    All,
+}
+
+/// What dynamic relocations in read-only sections are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TextRelocations {
+    /// `-z notext`, `-z textoff`: nothing special.
+    #[default]
+    Allowed,
+    /// `--warn-textrel`: a warning.
+    Warning,
+    /// `-z text`: an error.
+    Error,
+}
+
+/// Where a report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// `-`: standard output.
+    StandardOutput,
+    /// A file; a folder stands for `OUTPUT.map` in it.
+    Path(PathBuf),
+}
+
+/// How many errors are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorLimit(pub Option<usize>);
+
+impl Default for ErrorLimit {
+    /// As lld.
+    fn default() -> Self {
+        Self(Some(20))
+    }
 }
 
 /// What the module link was asked to do.

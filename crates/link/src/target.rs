@@ -5,7 +5,7 @@ use klink_arch::{Arch, Class, Endian};
 use crate::args::UsageError;
 use crate::error::{LinkError, Result};
 use crate::input::ElfIdent;
-use crate::options::Options;
+use crate::options::{Options, OutputFormat};
 use crate::resolve::Resolved;
 
 /// The architecture that the command line or the script names.
@@ -16,7 +16,10 @@ pub(crate) fn from_options(
     options: &Options,
     script_format: Option<&str>,
 ) -> Result<Option<&'static Arch>> {
-    let format = options.output_format.as_deref().or(script_format);
+    let format = match &options.output_format {
+        Some(OutputFormat::Elf(name)) => Some(name.as_str()),
+        Some(OutputFormat::Binary) | None => script_format,
+    };
     if let Some(format) = format {
         return klink_arch::by_bfd_name(format).map(Some).ok_or_else(|| {
             bad_value(

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use klink_link::{Input, InputName, ModuleOptions, Options};
+use klink_link::{Input, InputName, ModuleOptions, Options, OutputKind};
 
 /// ELF gABI chapter 4: offsets and widths in `Elf64_Shdr`.
 const TYPE: (usize, usize) = (4, 4);
@@ -82,7 +82,7 @@ impl Object {
                 group: None,
             }],
             output: Some(output.clone()),
-            relocatable: true,
+            output_kind: OutputKind::Relocatable,
             module: module.then(ModuleOptions::default),
             dissolve_groups: module,
             ..Options::default()

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use klink_link::{BuildId, DiscardLocals, Input, InputName, ModuleOptions, Options};
+use klink_link::{BuildId, DiscardLocals, Input, InputName, ModuleOptions, Options, OutputKind};
 use mutate::Random;
 
 /// More than any damaged input of a few kilobytes may become: the padding that is allowed, and some.
@@ -75,7 +75,7 @@ impl Bench {
             inputs,
             scripts: vec![script],
             output: Some(self.folder.path().join("out.ko")),
-            relocatable: true,
+            output_kind: OutputKind::Relocatable,
             ..Options::default()
         }
     }
@@ -325,7 +325,7 @@ fn scripts_and_response_files_that_name_each_other_end() {
         let options = Options {
             inputs: vec![input(path("hppa.o"))],
             scripts: vec![path(script)],
-            relocatable: true,
+            output_kind: OutputKind::Relocatable,
             ..Options::default()
         };
         let error = klink_link::link_in_memory(&options)
@@ -355,7 +355,7 @@ fn files_that_are_no_files_are_refused() {
     ] {
         let options = Options {
             inputs: vec![input(path.to_path_buf())],
-            relocatable: true,
+            output_kind: OutputKind::Relocatable,
             ..Options::default()
         };
         let error = klink_link::link_in_memory(&options)

@@ -148,7 +148,7 @@ impl Example {
         link::Options {
             inputs: inputs.collect(),
             output: Some(output),
-            relocatable: true,
+            output_kind: link::OutputKind::Relocatable,
             scripts: vec![script],
             module: (kind == Kind::Module).then(link::ModuleOptions::default),
             ..link::Options::default()

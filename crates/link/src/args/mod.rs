@@ -192,7 +192,7 @@ fn finish(mut parser: Parser, is_module: bool) -> Result<Command, UsageError> {
             what: "belongs to the module link: add --module",
         });
     }
-    if is_module && !parser.options.relocatable {
+    if is_module && !parser.options.relocatable() {
         return Err(UsageError::OutOfPlace {
             option: "--module".into(),
             what: "makes relocatable output: add -r",
@@ -200,7 +200,7 @@ fn finish(mut parser: Parser, is_module: bool) -> Result<Command, UsageError> {
     }
     parser.options.module = parser.module.take();
     // Whoever links the output needs its global symbols (ld/lexsup.c, parse_args).
-    if parser.options.relocatable && parser.options.strip == Strip::All {
+    if parser.options.relocatable() && parser.options.strip == Strip::All {
         parser.options.strip = Strip::Debug;
         if parser.options.discard == DiscardLocals::None {
             parser.options.discard = DiscardLocals::All;
@@ -211,7 +211,7 @@ fn finish(mut parser: Parser, is_module: bool) -> Result<Command, UsageError> {
         Some(Print::Version) => Ok(Command::Print(long_version())),
         Some(Print::VersionThenLink) => {
             // A kernel build probes with `-v OPTION` and takes exit code 0 for "can be used".
-            let later = parser.options.final_link_only.first().cloned();
+            let later = parser.options.not_yet.first().cloned();
             match later.or(parser.refused_by_probe.map(str::to_owned)) {
                 Some(option) => Err(UsageError::NotYet { option }),
                 None => Ok(Command::Print(version_line() + "\n")),

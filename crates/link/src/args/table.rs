@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::keyword::set_keyword;
 use super::{Parser, Print};
-use crate::options::{BuildId, DiscardLocals, InputName, OrphanHandling, Strip, Unique};
+use crate::options::{
+    BuildId, DiscardLocals, InputName, OrphanHandling, OutputFormat, OutputKind, Strip, Unique,
+};
 
 /// Whether an option takes a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,7 +120,7 @@ macro_rules! probe {
 macro_rules! later {
     ($name:literal) => {
         |parser, _| {
-            parser.options.final_link_only.push($name.to_owned());
+            parser.options.not_yet.push($name.to_owned());
             Ok(())
         }
     };
@@ -135,7 +137,7 @@ pub(crate) const OPTIONS: &[Row] = &[
         "",
         "make an object that can be linked again",
         |parser, _| {
-            parser.options.relocatable = true;
+            parser.options.output_kind = OutputKind::Relocatable;
             Ok(())
         },
     ),
@@ -238,7 +240,10 @@ pub(crate) const OPTIONS: &[Row] = &[
         "FORMAT",
         "write the output as FORMAT, such as elf32-hppa-linux",
         |parser, value| {
-            parser.options.output_format = Some(value.to_owned());
+            parser.options.output_format = Some(match value {
+                "binary" => OutputFormat::Binary,
+                _ => OutputFormat::Elf(value.to_owned()),
+            });
             Ok(())
         },
     ),
@@ -718,7 +723,7 @@ pub(crate) const OPTIONS: &[Row] = &[
             if value != "none" {
                 parser
                     .options
-                    .final_link_only
+                    .not_yet
                     .push(format!("--compress-debug-sections={value}"));
             }
             Ok(())

@@ -20,7 +20,7 @@ fn a_kernel_module_link_is_understood() {
     let options = options(
         "-r -m elf_x86_64 -z noexecstack --no-warn-rwx-segments --build-id=sha1 -T scripts/module.lds -o a.ko a.o a.mod.o",
     );
-    assert!(options.relocatable);
+    assert!(options.relocatable());
     assert_eq!(options.emulation.as_deref(), Some("elf_x86_64"));
     assert_eq!(options.build_id, BuildId::Sha1);
     assert_eq!(options.scripts, [PathBuf::from("scripts/module.lds")]);

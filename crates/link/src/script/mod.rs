@@ -52,9 +52,9 @@ pub(crate) fn refuse_final_links(options: &Options) -> Result<()> {
     if options.inputs.is_empty() {
         return Err(LinkError::NoInput);
     }
-    let what = match options.final_link_only.first() {
+    let what = match options.not_yet.first() {
         Some(option) => option.clone(),
-        None if options.relocatable => return Ok(()),
+        None if options.relocatable() => return Ok(()),
         None => "a link without -r".to_owned(),
     };
     Err(LinkError::NotYet { what })

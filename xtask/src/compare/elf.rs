@@ -6,6 +6,9 @@
 //! Only what is needed to *read* a file is validated; whether it is well formed
 //! beyond that is [`super::check`]'s question.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use object::read::elf::{FileHeader, ProgramHeader, Rel, Rela, SectionHeader, Sym};
 use object::{Endian, elf};
 
@@ -82,6 +85,12 @@ impl Section<'_> {
         matches!(self.sh_type, SHT_REL | SHT_RELA)
     }
 
+    /// Whether this is a relocation table that the program's loader reads, and
+    /// whose symbols are those of `.dynsym`.
+    pub(crate) fn is_dynamic_relocations(&self) -> bool {
+        self.is_relocations() && self.has(SHF_ALLOC)
+    }
+
     /// Whether the section has all of these `SHF_*` bits.
     pub(crate) fn has(&self, flag: u64) -> bool {
         self.flags & flag == flag
@@ -142,8 +151,10 @@ pub(crate) struct Relocation {
 pub(crate) struct RelocationTable {
     /// The relocation section itself.
     pub(crate) section: SectionId,
-    /// The section whose bytes are relocated (`sh_info`); 0 in dynamic tables.
+    /// The section whose bytes are relocated (`sh_info`); mostly 0 in dynamic tables.
     pub(crate) target: SectionId,
+    /// Whether the symbols are those of `.dynsym`, and not of `.symtab`.
+    pub(crate) is_dynamic: bool,
     pub(crate) entries: Vec<Relocation>,
 }
 
@@ -179,6 +190,10 @@ pub(crate) struct Elf<'a> {
     pub(crate) symbols: Vec<Symbol>,
     /// The section that is `.symtab`.
     pub(crate) symtab: Option<SectionId>,
+    /// All symbols of `.dynsym`, the null one first; empty without one.
+    pub(crate) dynamic_symbols: Vec<Symbol>,
+    /// The section that is `.dynsym`.
+    pub(crate) dynsym: Option<SectionId>,
     /// The section that names sections (`e_shstrndx`).
     pub(crate) section_names: SectionId,
     pub(crate) relocations: Vec<RelocationTable>,
@@ -186,6 +201,8 @@ pub(crate) struct Elf<'a> {
     pub(crate) segments: Vec<Segment>,
     /// The file itself.
     pub(crate) bytes: &'a [u8],
+    /// Each section's named symbols by value, made when first asked for.
+    named: OnceLock<HashMap<SectionId, Vec<(u64, u64, SymbolId)>>>,
 }
 
 #[cfg(test)]
@@ -193,11 +210,18 @@ pub(crate) const SHT_PROGBITS: u32 = elf::SHT_PROGBITS.0;
 pub(crate) const SHT_SYMTAB: u32 = elf::SHT_SYMTAB.0;
 pub(crate) const SHT_STRTAB: u32 = elf::SHT_STRTAB.0;
 pub(crate) const SHT_RELA: u32 = elf::SHT_RELA.0;
+pub(crate) const SHT_HASH: u32 = elf::SHT_HASH.0;
+pub(crate) const SHT_DYNAMIC: u32 = elf::SHT_DYNAMIC.0;
 pub(crate) const SHT_NOTE: u32 = elf::SHT_NOTE.0;
 pub(crate) const SHT_NOBITS: u32 = elf::SHT_NOBITS.0;
 pub(crate) const SHT_REL: u32 = elf::SHT_REL.0;
+pub(crate) const SHT_DYNSYM: u32 = elf::SHT_DYNSYM.0;
 pub(crate) const SHT_GROUP: u32 = elf::SHT_GROUP.0;
 pub(crate) const SHT_SYMTAB_SHNDX: u32 = elf::SHT_SYMTAB_SHNDX.0;
+pub(crate) const SHT_GNU_HASH: u32 = elf::SHT_GNU_HASH.0;
+pub(crate) const SHT_GNU_VERDEF: u32 = elf::SHT_GNU_VERDEF.0;
+pub(crate) const SHT_GNU_VERNEED: u32 = elf::SHT_GNU_VERNEED.0;
+pub(crate) const SHT_GNU_VERSYM: u32 = elf::SHT_GNU_VERSYM.0;
 pub(crate) const SHF_WRITE: u64 = 1;
 pub(crate) const SHF_ALLOC: u64 = 2;
 pub(crate) const SHF_EXECINSTR: u64 = 4;
@@ -239,9 +263,25 @@ impl<'a> Elf<'a> {
         self.section(id).map_or("<no such section>", |s| &s.name)
     }
 
+    /// Whether this is an object (`ET_REL`): values and offsets count from sections'
+    /// starts, and a `SHT_REL` relocation's addend is in its field.
+    pub(crate) fn is_object(&self) -> bool {
+        self.header.file_type == ET_REL
+    }
+
+    /// What symbols' values and relocations' offsets in a section count from: nothing in
+    /// an object, the section's address in a linked file.
+    pub(crate) fn base(&self, id: SectionId) -> u64 {
+        match self.is_object() {
+            true => 0,
+            false => self.section(id).map_or(0, |section| section.addr),
+        }
+    }
+
     /// The relocations of one section, from all tables that name it, in order.
     pub(crate) fn relocations_of(&self, id: SectionId) -> Vec<Relocation> {
-        let tables = self.relocations.iter().filter(|table| table.target == id);
+        let of_section = |table: &&RelocationTable| table.target == id && !table.is_dynamic;
+        let tables = self.relocations.iter().filter(of_section);
         tables
             .flat_map(|table| table.entries.iter().copied())
             .collect()
@@ -250,18 +290,64 @@ impl<'a> Elf<'a> {
     /// `NAME+0x12` for the nearest named symbol at or before `offset`, to tell a
     /// person where in a section something is.
     pub(crate) fn place(&self, section: SectionId, offset: u64) -> Option<String> {
-        let home = Home::Section(section);
-        let named = |s: &&Symbol| s.home == home && !s.is_section() && !s.name.is_empty();
-        let before = self
-            .symbols
-            .iter()
-            .filter(named)
-            .filter(|s| s.value <= offset);
-        let nearest = before.max_by_key(|s| (s.value, s.size))?;
-        let distance = offset - nearest.value;
-        Some(match distance {
-            0 => nearest.name.clone(),
-            _ => format!("{}+{distance:#x}", nearest.name),
+        let value = self.base(section).checked_add(offset)?;
+        let named = self.named.get_or_init(|| self.named_symbols());
+        let named = named.get(&section)?;
+        let before = named.partition_point(|&(start, ..)| start <= value);
+        let &(start, _, id) = named.get(before.checked_sub(1)?)?;
+        let name = &self.symbol(id)?.name;
+        Some(match value - start {
+            0 => name.clone(),
+            distance => format!("{name}+{distance:#x}"),
+        })
+    }
+
+    /// Value, size and index of each section's named symbols, sorted.
+    fn named_symbols(&self) -> HashMap<SectionId, Vec<(u64, u64, SymbolId)>> {
+        let mut named: HashMap<_, Vec<_>> = HashMap::new();
+        for (index, symbol) in (0..).zip(&self.symbols) {
+            if let Home::Section(id) = symbol.home
+                && !symbol.is_section()
+                && !symbol.name.is_empty()
+            {
+                let key = (symbol.value, symbol.size, SymbolId(index));
+                named.entry(id).or_default().push(key);
+            }
+        }
+        for list in named.values_mut() {
+            list.sort_unstable();
+        }
+        named
+    }
+
+    /// The string at this offset of a string table.
+    pub(crate) fn string(&self, table: SectionId, offset: u64) -> Option<String> {
+        let data = self.section(table)?.data;
+        let rest = data.get(usize::try_from(offset).ok()?..)?;
+        let end = rest.iter().position(|&byte| byte == 0)?;
+        Some(String::from_utf8_lossy(rest.get(..end)?).into_owned())
+    }
+
+    /// Reads 16 bits in the file's byte order.
+    pub(crate) fn read_u16(&self, data: &[u8], offset: u64) -> Option<u16> {
+        let start = usize::try_from(offset).ok()?;
+        let bytes = data.get(start..start.checked_add(2)?)?.try_into().ok()?;
+        Some(match self.header.big_endian {
+            true => u16::from_be_bytes(bytes),
+            false => u16::from_le_bytes(bytes),
+        })
+    }
+
+    /// Reads an address-sized number in the file's byte order.
+    pub(crate) fn read_word(&self, data: &[u8], offset: u64) -> Option<u64> {
+        if !self.header.is_64 {
+            return self.read_u32(data, offset).map(u64::from);
+        }
+        let start = usize::try_from(offset).ok()?;
+        let bytes = data.get(start..start.checked_add(8)?)?.try_into().ok()?;
+        Some(match self.header.big_endian {
+            true => u64::from_be_bytes(bytes),
+            false => u64::from_le_bytes(bytes),
         })
     }
 
@@ -285,7 +371,8 @@ fn read<H: FileHeader<Endian = object::Endianness>>(bytes: &[u8]) -> Result<Elf<
     let header = H::parse(bytes).map_err(ReadError::NotElf)?;
     let endian = header.endian().map_err(ReadError::NotElf)?;
     let sections = read_sections(header, endian, bytes)?;
-    let (symtab, symbols) = read_symbols(header, endian, bytes)?;
+    let (symtab, symbols) = read_symbols(header, endian, bytes, elf::SHT_SYMTAB)?;
+    let (dynsym, dynamic_symbols) = read_symbols(header, endian, bytes, elf::SHT_DYNSYM)?;
     let relocations = read_relocations(header, endian, bytes, &sections)?;
     let groups = read_groups::<H>(endian, &sections)?;
     let section_names = header
@@ -305,11 +392,14 @@ fn read<H: FileHeader<Endian = object::Endianness>>(bytes: &[u8]) -> Result<Elf<
         sections,
         symbols,
         symtab,
+        dynamic_symbols,
+        dynsym,
         section_names: SectionId(section_names),
         relocations,
         groups,
         segments: read_segments(header, endian, bytes)?,
         bytes,
+        named: OnceLock::new(),
     })
 }
 
@@ -357,13 +447,14 @@ fn read_symbols<H: FileHeader<Endian = object::Endianness>>(
     header: &H,
     endian: H::Endian,
     bytes: &[u8],
+    which: elf::SectionType,
 ) -> Result<(Option<SectionId>, Vec<Symbol>), ReadError> {
     let sections = header
         .sections(endian, bytes)
         .map_err(table("the section headers"))?;
     let symbols = sections
-        .symbols(endian, bytes, elf::SHT_SYMTAB)
-        .map_err(table(".symtab"))?;
+        .symbols(endian, bytes, which)
+        .map_err(table("a symbol table"))?;
     let symtab = symbols.section();
     if symtab.0 == 0 {
         return Ok((None, Vec::new()));
@@ -439,6 +530,7 @@ fn read_relocations<H: FileHeader<Endian = object::Endianness>>(
         tables.push(RelocationTable {
             section: section.id,
             target: SectionId(section.info),
+            is_dynamic: section.is_dynamic_relocations(),
             entries,
         });
     }

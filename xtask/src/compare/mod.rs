@@ -8,12 +8,14 @@
 //! formed.
 
 pub(crate) mod check;
+mod dynamic;
 pub(crate) mod elf;
 mod pair;
 pub(crate) mod prove;
 mod relocations;
 pub(crate) mod report;
 mod sections;
+mod segments;
 pub(crate) mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -76,8 +78,10 @@ pub(crate) fn compare_parsed(a: &Elf<'_>, b: &Elf<'_>, options: &Options) -> Rep
     let mut report = Report::default();
     let found = &mut report.differences;
     compare_headers(a, b, found);
+    segments::compare(a, b, found);
     sections::compare(a, b, &pairing, found);
     symbols::compare(a, b, &pairing, found);
+    dynamic::compare(a, b, &pairing, found);
     relocations::compare(a, b, &pairing, found);
     for (elf, name) in [(a, "A"), (b, "B")] {
         if let Some(problem) = check::symbol_boundary(elf) {
@@ -86,6 +90,7 @@ pub(crate) fn compare_parsed(a: &Elf<'_>, b: &Elf<'_>, options: &Options) -> Rep
         }
     }
     found.retain(|difference| !options.ignore.contains(&difference.kind));
+    report.information = segments::places_in_file(a, b, &pairing);
     let bytes = pairing.pairs.iter().filter_map(|&(id, _)| a.section(id));
     report.compared = report::Compared {
         sections: pairing.pairs.len(),
@@ -112,15 +117,6 @@ fn compare_headers(a: &Elf<'_>, b: &Elf<'_>, found: &mut Vec<Difference>) {
     field("e_machine", h.machine.into(), i.machine.into());
     field("e_flags", h.flags.into(), i.flags.into());
     field("e_entry", h.entry, i.entry);
-    if a.segments != b.segments {
-        let show = |elf: &Elf<'_>| format!("{:x?}", elf.segments);
-        found.push(Difference::new(
-            Kind::Segment,
-            "program headers",
-            show(a),
-            show(b),
-        ));
-    }
 }
 
 /// Compares, checks or proves, and fails where anything is wrong.

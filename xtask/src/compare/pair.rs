@@ -102,7 +102,8 @@ fn identities(
 
 fn pair_by_name(a: &Elf<'_>, b: &Elf<'_>, pairs: &mut Vec<(SectionId, SectionId)>) {
     let mut in_b: HashMap<&str, Vec<&Section<'_>>> = HashMap::new();
-    let plain = |s: &&Section<'_>| s.id.0 != 0 && !s.is_relocations();
+    let plain =
+        |s: &&Section<'_>| s.id.0 != 0 && (!s.is_relocations() || s.is_dynamic_relocations());
     for section in b.sections.iter().filter(plain) {
         in_b.entry(&section.name).or_default().push(section);
     }
@@ -173,14 +174,15 @@ fn longest_common(a: &[&Section<'_>], b: &[&Section<'_>]) -> Vec<(SectionId, Sec
 fn pair_relocations(a: &Elf<'_>, b: &Elf<'_>, pairs: &mut Vec<(SectionId, SectionId)>) {
     let to_b: HashMap<_, _> = pairs.iter().copied().collect();
     let mut in_b: HashMap<(SectionId, u32), Vec<SectionId>> = HashMap::new();
-    for section in b.sections.iter().filter(|s| s.is_relocations()) {
+    let is_table = |s: &&Section<'_>| s.is_relocations() && !s.is_dynamic_relocations();
+    for section in b.sections.iter().filter(is_table) {
         let key = (SectionId(section.info), section.sh_type);
         in_b.entry(key).or_default().push(section.id);
     }
     for list in in_b.values_mut() {
         list.reverse();
     }
-    for section in a.sections.iter().filter(|s| s.is_relocations()) {
+    for section in a.sections.iter().filter(is_table) {
         let Some(&target) = to_b.get(&SectionId(section.info)) else {
             continue;
         };

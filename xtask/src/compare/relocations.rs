@@ -33,6 +33,10 @@ pub(super) fn field_width(machine: u16, r_type: u32) -> usize {
 /// Where the psABI scatters an addend over an instruction, this is the whole
 /// instruction: equal then still means equal.
 fn implicit_addend(elf: &Elf<'_>, section: SectionId, relocation: &Relocation) -> Option<i64> {
+    // In a linked file the field holds the value, which is compared with the bytes.
+    if !elf.is_object() {
+        return None;
+    }
     let data = elf.section(section)?.data;
     let start = usize::try_from(relocation.offset).ok()?;
     let width = field_width(elf.header.machine, relocation.r_type);
@@ -116,6 +120,17 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// The section's relocations, with offsets as if it were where `other`'s is: a
+    /// section at another address is one difference, and not one for each relocation.
+    fn relocations_as_in(&self, other: &Side<'_>) -> Vec<Relocation> {
+        let (own, others) = (self.elf.base(self.section), other.elf.base(other.section));
+        let mut relocations = self.elf.relocations_of(self.section);
+        for relocation in &mut relocations {
+            relocation.offset = relocation.offset.wrapping_sub(own).wrapping_add(others);
+        }
+        relocations
+    }
+
     fn describe(&self, relocation: &Relocation) -> String {
         let target = self.target(relocation);
         let name = match self.elf.symbol(relocation.symbol) {
@@ -161,7 +176,7 @@ pub(super) fn compare(a: &Elf<'_>, b: &Elf<'_>, pairing: &Pairing, found: &mut V
 
 fn compare_section(a: &Side<'_>, b: &Side<'_>, found: &mut Vec<Difference>) {
     let mut of_a = a.elf.relocations_of(a.section);
-    let mut of_b = b.elf.relocations_of(b.section);
+    let mut of_b = b.relocations_as_in(a);
     let offsets = |list: &[Relocation]| list.iter().map(|r| r.offset).collect::<Vec<_>>();
     let (order_a, order_b) = (offsets(&of_a), offsets(&of_b));
     // Stable: relocations of one field (RISC-V's ADD and SUB) keep their order.
@@ -242,8 +257,7 @@ fn report(
     (of_a, of_b): (String, String),
     found: &mut Vec<Difference>,
 ) {
-    let at = a.elf.place(a.section, relocation.offset);
+    let offset = relocation.offset.wrapping_sub(a.elf.base(a.section));
     let difference = Difference::new(kind, "relocation", of_a, of_b);
-    let difference = difference.section(label(a.elf, a.section));
-    found.push(difference.offset(relocation.offset, at));
+    found.push(difference.at(a.elf, a.section, offset));
 }

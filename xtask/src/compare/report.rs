@@ -1,9 +1,15 @@
 //! What a comparison found: differences by kind, for people and for programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use serde::Serialize;
+
+use super::elf::{Elf, SectionId};
+use super::sections::label;
+
+/// So many differences of a kind in a section are shown before any more of it.
+const PER_SECTION: usize = 3;
 
 /// What sort of difference; each can be ignored by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
@@ -55,7 +61,10 @@ pub(crate) enum Kind {
     Form,
     /// The same sections, or relocations of a section, in another order.
     Order,
-    /// A symbol table whose local symbols do not all come first.
+    /// A tag of the dynamic section, a dynamic symbol, relocation or version.
+    Dynamic,
+    /// A symbol table whose local symbols do not all come first, or a hash table
+    /// that does not find every symbol.
     Invalid,
 }
 
@@ -70,6 +79,9 @@ pub(crate) struct Difference {
     /// The offset in that section, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) offset: Option<u64>,
+    /// The address of that place, in a linked file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<u64>,
     /// The symbol at that place, with the distance to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) at: Option<String>,
@@ -93,6 +105,7 @@ impl Difference {
             kind,
             section: None,
             offset: None,
+            address: None,
             at: None,
             what: what.into(),
             a: a.into(),
@@ -106,10 +119,14 @@ impl Difference {
         self
     }
 
-    /// The same, at this offset, where this symbol is.
-    pub(crate) fn offset(mut self, offset: u64, at: Option<String>) -> Self {
+    /// The same, at this offset in a section of the first file.
+    pub(crate) fn at(mut self, elf: &Elf<'_>, section: SectionId, offset: u64) -> Self {
+        self.section = Some(label(elf, section));
         self.offset = Some(offset);
-        self.at = at;
+        self.at = elf.place(section, offset);
+        if !elf.is_object() {
+            self.address = Some(elf.base(section).wrapping_add(offset));
+        }
         self
     }
 }
@@ -134,6 +151,8 @@ pub(crate) struct Report {
     pub(crate) differences: Vec<Difference>,
     /// How much was compared.
     pub(crate) compared: Compared,
+    /// What differs and means nothing, such as places in the file.
+    pub(crate) information: Vec<String>,
 }
 
 impl Report {
@@ -167,14 +186,60 @@ impl Report {
         for (kind, count) in self.counts() {
             writeln!(out, "{count:>8}  {}", name(kind))?;
         }
-        for difference in self.differences.iter().take(limit) {
+        self.render_sections(&mut out)?;
+        let shown = self.first_of_each_section(limit);
+        for difference in &shown {
             render_one(&mut out, difference)?;
         }
-        let hidden = self.differences.len().saturating_sub(limit);
+        let hidden = self.differences.len() - shown.len();
         if hidden > 0 {
             writeln!(out, "… and {hidden} more (see --limit)")?;
         }
+        for line in &self.information {
+            writeln!(out, "for information: {line}")?;
+        }
         Ok(out)
+    }
+
+    /// How many differences each section has, and from where on.
+    fn render_sections(&self, out: &mut String) -> std::fmt::Result {
+        let mut sections: BTreeMap<&str, (usize, &Difference)> = BTreeMap::new();
+        for difference in &self.differences {
+            if let Some(section) = &difference.section {
+                let (count, first) = sections.entry(section).or_insert((0, difference));
+                *count += 1;
+                let place = |d: &Difference| d.offset.unwrap_or(u64::MAX);
+                if place(difference) < place(first) {
+                    *first = difference;
+                }
+            }
+        }
+        for (section, (count, first)) in sections {
+            write!(out, "{count:>8}  in {section}")?;
+            if first.offset.is_some() {
+                write!(out, ", the first at ")?;
+                render_place(out, first)?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    /// At most `limit` differences, of which no section has many while another has none.
+    fn first_of_each_section(&self, limit: usize) -> Vec<&Difference> {
+        let mut ranked = Vec::with_capacity(self.differences.len());
+        let mut seen: HashMap<(Kind, Option<&str>), usize> = HashMap::new();
+        for (index, difference) in self.differences.iter().enumerate() {
+            let key = (difference.kind, difference.section.as_deref());
+            let before = seen.entry(key).or_default();
+            ranked.push((*before / PER_SECTION, index));
+            *before += 1;
+        }
+        ranked.sort_unstable();
+        ranked.truncate(limit);
+        ranked.sort_unstable_by_key(|&(_, index)| index);
+        let shown = ranked.into_iter();
+        shown.map(|(_, index)| &self.differences[index]).collect()
     }
 }
 
@@ -189,17 +254,26 @@ pub(crate) fn name(kind: Kind) -> String {
 
 fn render_one(out: &mut String, difference: &Difference) -> std::fmt::Result {
     write!(out, "{}: ", name(difference.kind))?;
-    if let Some(section) = &difference.section {
-        write!(out, "{section}")?;
-        if let Some(offset) = difference.offset {
-            write!(out, "+{offset:#x}")?;
-        }
-        if let Some(at) = &difference.at {
-            write!(out, " ({at})")?;
-        }
+    if difference.section.is_some() {
+        render_place(out, difference)?;
         write!(out, ": ")?;
     }
     writeln!(out, "{}", difference.what)?;
     writeln!(out, "    A: {}", difference.a)?;
     writeln!(out, "    B: {}", difference.b)
+}
+
+/// `.text+0x10 = 0xc0100010 (main+0x4)`
+fn render_place(out: &mut String, difference: &Difference) -> std::fmt::Result {
+    write!(out, "{}", difference.section.as_deref().unwrap_or_default())?;
+    if let Some(offset) = difference.offset {
+        write!(out, "+{offset:#x}")?;
+    }
+    if let Some(address) = difference.address {
+        write!(out, " = {address:#x}")?;
+    }
+    match &difference.at {
+        Some(at) => write!(out, " ({at})"),
+        None => Ok(()),
+    }
 }

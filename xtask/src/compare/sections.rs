@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use super::elf::{
-    Elf, Home, SHF_INFO_LINK, SHT_GROUP, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB, SHT_SYMTAB_SHNDX,
-    Section, SectionId,
+    Elf, Home, SHF_ALLOC, SHF_INFO_LINK, SHT_DYNAMIC, SHT_DYNSYM, SHT_GNU_HASH, SHT_GNU_VERDEF,
+    SHT_GNU_VERNEED, SHT_GNU_VERSYM, SHT_GROUP, SHT_HASH, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB,
+    SHT_SYMTAB_SHNDX, Section, SectionId,
 };
 use super::pair::{Identities, Pairing};
 use super::relocations::field_width;
@@ -69,6 +70,24 @@ fn is_bookkeeping(elf: &Elf<'_>, section: &Section<'_>) -> bool {
             && (strings == Some(section.id.0) || elf.section_names == section.id))
 }
 
+/// Whether a section's bytes are compared by [`super::dynamic`], which knows what they mean.
+fn is_dynamic(elf: &Elf<'_>, section: &Section<'_>) -> bool {
+    let dynsym = elf.dynsym.and_then(|id| elf.section(id));
+    let strings = dynsym.map(|dynsym| dynsym.link);
+    let tables = [
+        SHT_DYNSYM,
+        SHT_HASH,
+        SHT_GNU_HASH,
+        SHT_GNU_VERSYM,
+        SHT_GNU_VERDEF,
+        SHT_GNU_VERNEED,
+        SHT_DYNAMIC,
+    ];
+    tables.contains(&section.sh_type)
+        || section.is_dynamic_relocations()
+        || (section.sh_type == SHT_STRTAB && strings == Some(section.id.0))
+}
+
 fn compare_headers(
     (a, in_a): (&Elf<'_>, &Section<'_>),
     (b, in_b): (&Elf<'_>, &Section<'_>),
@@ -117,7 +136,8 @@ fn compare_headers(
         info(a, in_a, &pairing.a),
         info(b, in_b, &pairing.b),
     );
-    if !is_bookkeeping(a, in_a) {
+    // What is loaded has its size in the image, whatever it means.
+    if !is_bookkeeping(a, in_a) || in_a.has(SHF_ALLOC) {
         field(
             Kind::SectionSize,
             "size",
@@ -146,18 +166,15 @@ fn compare_contents(
     (b, in_b): (&Elf<'_>, &Section<'_>),
     found: &mut Vec<Difference>,
 ) {
-    if is_bookkeeping(a, in_a) || in_a.data == in_b.data {
+    if is_bookkeeping(a, in_a) || is_dynamic(a, in_a) || in_a.data == in_b.data {
         return;
     }
-    let is_build_id = in_a.sh_type == SHT_NOTE && in_a.name == ".note.gnu.build-id";
-    let ignored = if is_build_id {
-        // The note's header (sizes, type, "GNU\0") counts, the identifier does not.
-        HashSet::from_iter(16..in_a.data.len())
-    } else {
-        fields_with_addends(a, in_a.id)
+    let ignored = match in_a.sh_type {
+        SHT_NOTE => build_ids(a, in_a),
+        _ => fields_with_addends(a, in_a.id)
             .intersection(&fields_with_addends(b, in_b.id))
             .copied()
-            .collect()
+            .collect(),
     };
     let mut runs = runs(in_a.data, in_b.data, &ignored);
     let hidden = runs.len().saturating_sub(MAX_RUNS);
@@ -169,16 +186,47 @@ fn compare_contents(
         }
         let shown = |data: &[u8]| around(data, start, end);
         let difference = Difference::new(Kind::Bytes, what, shown(in_a.data), shown(in_b.data));
-        let offset = start as u64;
-        let at = a.place(in_a.id, offset);
-        found.push(difference.section(label(a, in_a.id)).offset(offset, at));
+        found.push(difference.at(a, in_a.id, start as u64));
     }
+}
+
+/// The offsets of all bytes of a note section that are a build-id's identifier. The notes'
+/// headers (sizes, type, `GNU`) count, identifiers do not: each linker has its own digest.
+fn build_ids(elf: &Elf<'_>, section: &Section<'_>) -> HashSet<usize> {
+    const NT_GNU_BUILD_ID: u32 = 3;
+    /// Name size, descriptor size and type.
+    const HEADER: u64 = 12;
+    let data = section.data;
+    let align = if section.align == 8 { 8 } else { 4 };
+    let mut ids = HashSet::new();
+    let mut at = 0u64;
+    let note = |at: u64| {
+        let word = |n: u64| elf.read_u32(data, at + 4 * n);
+        Some((u64::from(word(0)?), u64::from(word(1)?), word(2)?))
+    };
+    while let Some((name_size, size, kind)) = note(at) {
+        let name = at + HEADER;
+        let start = (name + name_size).next_multiple_of(align);
+        let named = |text: &[u8]| {
+            data.get(name as usize..)
+                .is_some_and(|d| d.starts_with(text))
+        };
+        if kind == NT_GNU_BUILD_ID && name_size == 4 && named(b"GNU\0") {
+            let end = (start + size).min(data.len() as u64);
+            ids.extend(start as usize..end as usize);
+        }
+        at = (start + size).next_multiple_of(align);
+    }
+    ids
 }
 
 /// The offsets of all bytes of `section` that hold an implicit addend, which is
 /// compared with the relocation.
 fn fields_with_addends(elf: &Elf<'_>, section: SectionId) -> HashSet<usize> {
     let mut fields = HashSet::new();
+    if !elf.is_object() {
+        return fields;
+    }
     for relocation in elf.relocations_of(section) {
         if relocation.addend.is_none() {
             let start = usize::try_from(relocation.offset).unwrap_or(usize::MAX);

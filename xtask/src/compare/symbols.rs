@@ -93,9 +93,10 @@ fn report_pairs<'a>(
         let (of_a, of_b) = (describe(a, symbol), describe(b, left_b[index].1));
         let difference = Difference::new(Kind::Symbol, what, of_a, of_b);
         found.push(match symbol.home {
-            Home::Section(id) => difference
-                .section(super::sections::label(a, id))
-                .offset(symbol.value, None),
+            Home::Section(id) => {
+                let offset = symbol.value.wrapping_sub(a.base(id));
+                difference.at(a, id, offset)
+            }
             _ => difference,
         });
         false

@@ -3,7 +3,7 @@
 use clap::ValueEnum as _;
 
 use super::check::check;
-use super::elf::{SHT_GROUP, SHT_NOTE, STT_FILE, STT_SECTION};
+use super::elf::{SHT_DYNAMIC, SHT_GROUP, SHT_NOTE, STT_FILE, STT_SECTION};
 use super::testing::{SectionSpec, Spec, symbol};
 use super::{Kind, Options, compare};
 
@@ -44,6 +44,10 @@ fn base() -> Spec {
             SectionSpec {
                 sh_type: SHT_NOTE,
                 ..SectionSpec::words(".note.gnu.build-id", 2, &note)
+            },
+            SectionSpec {
+                sh_type: SHT_DYNAMIC,
+                ..SectionSpec::words(".dynamic", 3, &[30, 2, 0, 0])
             },
         ],
         symbols: vec![
@@ -104,7 +108,7 @@ const CHANGES: &[Change] = &[
     (&[Kind::Header], |s| s.flags = 0x20b),
     (&[Kind::Segment], |s| s.segment = Some(1)),
     (&[Kind::SectionMissing], |s| {
-        s.sections.pop();
+        s.sections.remove(4);
     }),
     (&[Kind::SectionExtra], |s| {
         s.sections.push(SectionSpec::words(".new", 2, &[1]));
@@ -175,6 +179,8 @@ const CHANGES: &[Change] = &[
     }),
     (&[Kind::Order], |s| s.sections[1].relocations.swap(0, 2)),
     (&[Kind::Invalid], |s| s.wrong_boundary = 1),
+    // DT_FLAGS: DF_SYMBOLIC
+    (&[Kind::Dynamic], |s| s.sections[5].data[7] ^= 2),
 ];
 
 #[test]

@@ -95,6 +95,9 @@ pub struct Arch {
     pub mapping_symbols: &'static [&'static str],
     /// A stub for links with final addresses: the shortest that reaches any address.
     pub image_stub: Option<&'static StubTemplate>,
+    /// What position-independent outputs (`-shared`, `-pie`) hold for a loader. `None`: GNU ld has
+    /// such outputs, but nothing of them is described here yet.
+    pub dynamic: Option<DynamicLinking>,
     /// What this architecture's Linux wants of a relinked module.
     pub module: ModuleLink,
 }
@@ -241,4 +244,67 @@ pub struct ModuleStubs {
     pub anywhere: &'static StubTemplate,
     /// Goes to the same section, and needs no relocation.
     pub same_section: &'static StubTemplate,
+}
+
+/// The relocations that an output may leave to whoever loads it, and which relocations of the
+/// inputs become one of them.
+///
+/// Static relocations that are in none of the lists (branches, accesses relative to the program
+/// counter, offsets from the global offset table) are applied in the link where the symbol is
+/// bound in the output.
+#[derive(Debug)]
+pub struct DynamicLinking {
+    /// Whether the dynamic relocations have addends, or find them in the fields.
+    pub addends: Addends,
+    /// The static type whose field holds a whole address: it stays to be applied at load time,
+    /// whatever the symbol. Also the dynamic type for an address with its symbol.
+    pub pointer: u32,
+    /// Load address + A, without a symbol: what becomes of [`pointer`](Self::pointer) where the
+    /// symbol is bound in the output. `None`: it keeps its type and gets the section symbol of the
+    /// output section that its symbol is in, the addend made relative to that section.
+    pub relative: Option<u32>,
+    /// Load address + A for a table entry (GOT), without a symbol.
+    pub table_relative: u32,
+    /// The dynamic type of a GOT entry whose symbol is bound elsewhere.
+    pub glob_dat: u32,
+    /// The dynamic type of a PLT entry.
+    pub jump_slot: u32,
+    /// Copies a shared object's data into an executable.
+    pub copy: u32,
+    /// An address that a resolver function computes (`STT_GNU_IFUNC`), if the psABI has it.
+    pub irelative: Option<u32>,
+    /// Further static types that compute an address, by rising number: in a position-independent
+    /// output they stay with their type, with the symbol or, where it is bound in the output, as
+    /// [`relative`](Self::relative) says for `None`.
+    pub absolute: &'static [u32],
+    /// Static types relative to the program counter, by rising number: they stay with their type
+    /// where the symbol is not bound in the output.
+    pub pc_relative: &'static [u32],
+    /// Static types that GNU ld refuses in a position-independent output ("recompile with -fPIC"),
+    /// by rising number: no loader could write an address into their fields.
+    pub refused: &'static [u32],
+    /// Whether `.dynamic` always has `DT_PLTGOT`, and not only with a PLT.
+    pub always_pltgot: bool,
+}
+
+impl DynamicLinking {
+    /// Whether GNU ld refuses static type `number` in a position-independent output.
+    #[must_use]
+    pub fn refuses(&self, number: u32) -> bool {
+        self.refused.binary_search(&number).is_ok()
+    }
+
+    /// Whether static type `number` computes an address, so that it stays in a position-independent
+    /// output whatever its symbol.
+    #[must_use]
+    pub fn is_absolute(&self, number: u32) -> bool {
+        number == self.pointer || self.absolute.binary_search(&number).is_ok()
+    }
+
+    /// Whether static type `number` stays in a position-independent output where its symbol is not
+    /// bound in it.
+    #[must_use]
+    pub fn is_pc_relative(&self, number: u32) -> bool {
+        self.pc_relative.binary_search(&number).is_ok()
+    }
 }

@@ -48,9 +48,9 @@
 
 use crate::arch::index;
 use crate::{
-    Addends, Arch, Branch, Class, CodeFill, Endian, Field, ModuleLink, ModuleStubs, Overflow,
-    Pattern, Relocation, Rewrite, Run, Selector, SpecialSection, StaticLink, StubRelocation,
-    StubTemplate, StubUse, Value,
+    Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, ModuleLink, ModuleStubs,
+    Overflow, Pattern, Relocation, Rewrite, Run, Selector, SpecialSection, StaticLink,
+    StubRelocation, StubTemplate, StubUse, Value,
 };
 
 use Selector::{Full as F, Left as L, LeftRounded as LR, Right as R, RightRounded as RR};
@@ -613,6 +613,7 @@ pub static HPPA32: Arch = Arch {
     }],
     mapping_symbols: &[],
     image_stub: Some(&LONG_BRANCH),
+    dynamic: Some(DYNAMIC32),
     module: ModuleLink {
         loadable: &[1, 2, 6, 9, 12, 18, 22, 41, 49, 65, 74],
         resolvable: PC_RELATIVE,
@@ -623,6 +624,26 @@ pub static HPPA32: Arch = Arch {
         reserved_stub_bytes: 8,
         reserving: &[12, 74],
     },
+};
+
+/// Source: BFD `elf32-hppa.c` (elf32_hppa_check_relocs, elf32_hppa_relocate_section,
+/// elf32_hppa_finish_dynamic_symbol). DIR32 serves for all addresses: there is no type for a load
+/// address without a symbol, but one that has none is relative to it.
+const DYNAMIC32: DynamicLinking = DynamicLinking {
+    addends: Addends::Rela,
+    pointer: 1,
+    relative: None,
+    table_relative: 1,
+    glob_dat: 1,
+    jump_slot: 129,
+    copy: 128,
+    irelative: None,
+    // DIR21L, DIR17R, DIR17F, DIR14R, DIR14F; PLABEL32, PLABEL21L, PLABEL14R
+    absolute: &[2, 3, 4, 6, 7, 65, 66, 70],
+    pc_relative: &[],
+    // DPREL21L, DPREL14R, DPREL14F
+    refused: &[18, 22, 23],
+    always_pltgot: true,
 };
 
 /// 64-bit PA-RISC Linux.
@@ -660,6 +681,7 @@ pub static HPPA64: Arch = Arch {
     }],
     mapping_symbols: &[],
     image_stub: None,
+    dynamic: None,
     module: ModuleLink {
         loadable: &[9, 34, 38, 41, 49, 64, 72, 74, 80],
         resolvable: PC_RELATIVE,

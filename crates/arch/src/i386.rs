@@ -20,8 +20,8 @@
 
 use crate::arch::index;
 use crate::{
-    Addends, Arch, Branch, Class, CodeFill, Endian, Field, ModuleLink, Overflow, Relocation,
-    Selector, StubUse, Value,
+    Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, ModuleLink, Overflow,
+    Relocation, Selector, StubUse, Value,
 };
 
 /// `EM_386`.
@@ -137,6 +137,24 @@ static ROWS: [Relocation; 44] = {
 
 static INDEX: [u8; 256] = index(&ROWS);
 
+/// Source: BFD `elf32-i386.c` (elf_i386_scan_relocs, elf_i386_relocate_section) and `elfxx-x86.h`
+/// (I386_PCREL_TYPE_P). 8- and 16-bit addresses are applied in the link even where that cannot be
+/// right: GNU ld refuses none.
+const DYNAMIC: DynamicLinking = DynamicLinking {
+    addends: Addends::Rel,
+    pointer: 1,
+    relative: Some(8),
+    table_relative: 8,
+    glob_dat: 6,
+    jump_slot: 7,
+    copy: 5,
+    irelative: Some(42),
+    absolute: &[],
+    pc_relative: &[2],
+    refused: &[],
+    always_pltgot: false,
+};
+
 /// 32-bit x86 Linux.
 pub static I386: Arch = Arch {
     name: "i386",
@@ -160,6 +178,7 @@ pub static I386: Arch = Arch {
     special_sections: &[],
     mapping_symbols: &[],
     image_stub: None,
+    dynamic: Some(DYNAMIC),
     module: ModuleLink {
         loadable: &[1, 2, 4],
         resolvable: &[2, 4, 21, 23],

@@ -33,7 +33,9 @@ mod relocation;
 mod stub;
 pub mod x86_64;
 
-pub use arch::{Addends, Arch, Class, CodeFill, Endian, ModuleLink, ModuleStubs, SpecialSection};
+pub use arch::{
+    Addends, Arch, Class, CodeFill, DynamicLinking, Endian, ModuleLink, ModuleStubs, SpecialSection,
+};
 pub use error::RelocError;
 pub use field::{Field, Run};
 pub use relocation::{

@@ -27,8 +27,8 @@
 
 use crate::arch::index;
 use crate::{
-    Addends, Arch, Branch, Class, CodeFill, Endian, Field, ModuleLink, Overflow, Relocation,
-    Selector, StubUse, Value,
+    Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, ModuleLink, Overflow,
+    Relocation, Selector, StubUse, Value,
 };
 
 /// `EM_X86_64`.
@@ -158,6 +158,24 @@ static ROWS: [Relocation; 45] = {
 
 static INDEX: [u8; 256] = index(&ROWS);
 
+/// Source: BFD `elf64-x86-64.c` (elf_x86_64_scan_relocs, elf_x86_64_relocate_section) and
+/// `elfxx-x86.h` (X86_64_PCREL_TYPE_P). A 32-bit address in an output that may be loaded above
+/// 4 GiB is refused; GNU ld asks so of sections with SHF_ALLOC only.
+const DYNAMIC: DynamicLinking = DynamicLinking {
+    addends: Addends::Rela,
+    pointer: 1,
+    relative: Some(8),
+    table_relative: 8,
+    glob_dat: 6,
+    jump_slot: 7,
+    copy: 5,
+    irelative: Some(37),
+    absolute: &[],
+    pc_relative: &[2, 13, 15, 24],
+    refused: &[10, 11, 12, 14],
+    always_pltgot: false,
+};
+
 /// x86-64 Linux.
 pub static X86_64: Arch = Arch {
     name: "x86_64",
@@ -181,6 +199,7 @@ pub static X86_64: Arch = Arch {
     special_sections: &[],
     mapping_symbols: &[],
     image_stub: None,
+    dynamic: Some(DYNAMIC),
     module: ModuleLink {
         loadable: &[0, 1, 2, 4, 10, 11, 24],
         resolvable: &[2, 4, 13, 15, 24],

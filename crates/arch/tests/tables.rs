@@ -238,3 +238,27 @@ fn no_architecture_here_has_mapping_symbols() {
         }
     }
 }
+
+/// What a position-independent output holds is named in the psABI's rows, and the lists are sorted,
+/// since they are searched by halving.
+#[test]
+fn dynamic_relocations_are_rows() {
+    for arch in ARCHES {
+        let Some(dynamic) = &arch.dynamic else {
+            continue;
+        };
+        for list in [dynamic.absolute, dynamic.pc_relative, dynamic.refused] {
+            assert!(list.is_sorted(), "{arch:?}");
+            assert!(list.iter().all(|&number| arch.relocation(number).is_some()));
+        }
+        let name = |number| arch.relocation(number).map_or("", |row| row.name);
+        assert!(name(dynamic.copy).ends_with("_COPY"), "{arch:?}");
+        if let Some(relative) = dynamic.relative {
+            assert!(name(relative).ends_with("_RELATIVE"));
+            assert!(name(dynamic.glob_dat).ends_with("_GLOB_DAT"));
+            assert!(name(dynamic.jump_slot).ends_with("_JUMP_SLOT"));
+        }
+        assert!(dynamic.is_absolute(dynamic.pointer));
+        assert!(!dynamic.refuses(dynamic.pointer));
+    }
+}

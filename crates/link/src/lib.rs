@@ -12,6 +12,8 @@ pub mod id;
 pub mod input;
 mod layout;
 mod made;
+#[allow(dead_code)] // Final links, which use it, do not exist yet.
+mod merge;
 mod module;
 mod options;
 mod orphans;

@@ -54,7 +54,7 @@ pub fn options(inputs: Vec<Input>) -> Options {
     });
     Options {
         inputs,
-        scripts: vec![script.clone()],
+        scripts: vec![script.clone().into()],
         output_kind: OutputKind::Relocatable,
         threads: 1,
         ..Options::default()

@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     }
     let mut options = klink_fuzz::options(inputs);
     if !case.script.is_empty() {
-        options.scripts = vec![klink_fuzz::put("case.lds", case.script)];
+        options.scripts = vec![klink_fuzz::put("case.lds", case.script).into()];
     }
     options.module = flag(3).then(|| ModuleOptions {
         stub_symbols: flag(4),

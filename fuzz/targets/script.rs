@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         include_bytes!("../../crates/link/tests/data/hppa.o"),
     );
     let mut options = klink_fuzz::options(vec![klink_fuzz::input(object)]);
-    options.scripts = vec![klink_fuzz::put("fuzz.lds", data)];
+    options.scripts = vec![klink_fuzz::put("fuzz.lds", data).into()];
     klink_fuzz::link(&options);
     options.module = Some(Default::default());
     options.dissolve_groups = true;

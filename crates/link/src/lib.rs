@@ -33,8 +33,8 @@ pub use error::{LinkError, OutOfRange, Result};
 pub use options::{
     BuildId, ByteOrder, CompressDebug, Definition, Destination, DiscardLocals, DynamicLinker,
     ErrorLimit, HashStyle, Input, InputName, Magic, ModuleOptions, Options, OrphanHandling,
-    OutputFormat, OutputKind, SortCommon, SortSection, Strip, Symbolic, TextRelocations, Unique,
-    Unresolved, UnresolvedPolicy,
+    OutputFormat, OutputKind, ScriptFile, SortCommon, SortSection, Strip, Symbolic,
+    TextRelocations, Unique, Unresolved, UnresolvedPolicy,
 };
 pub use report::{Report, SectionReport};
 
@@ -68,14 +68,15 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
     let mut clock = Clock::start();
 
     // The script comes first: it may name the output's format, which binary inputs need.
-    let sources = script::load(options)?;
-    let wanted = target::from_options(options, sources.output_format())?;
+    let (sources, inputs) = script::load(options, &storage)?;
+    let wanted = target::from_options(options, sources.output_format(options.byte_order))?;
     clock.lap("read scripts");
 
     // Inputs, with symbols resolved and link-once groups decided. Beyond this point no object and,
     // but for what the script defines, no symbol joins the link.
     let mut resolved = input::load_inputs(
         options,
+        &inputs,
         sources.externs(),
         &storage,
         wanted.map(target::ident),

@@ -46,7 +46,7 @@ pub struct Options {
 
     // Scripts.
     /// `-T`: linker scripts, in order; none means the built-in one.
-    pub scripts: Vec<PathBuf>,
+    pub scripts: Vec<ScriptFile>,
     /// `-dT`: the script that stands for the built-in one.
     pub default_script: Option<PathBuf>,
     /// `--defsym`, in order.
@@ -159,9 +159,9 @@ pub struct Options {
     /// `--disable-new-dtags` is `Some(false)`: DT_RPATH, not DT_RUNPATH.
     pub new_dtags: Option<bool>,
     /// `-z now` and the like: DT_FLAGS.
-    pub dynamic_flags: u32,
+    pub dynamic_flags: u64,
     /// `-z nodelete` and the like: DT_FLAGS_1.
-    pub dynamic_flags_1: u32,
+    pub dynamic_flags_1: u64,
     /// `-z nocombreloc` is `Some(false)`: dynamic relocations stay in input order.
     pub combine_relocations: Option<bool>,
     /// `-z pack-relative-relocs`: relative relocations go to `.relr.dyn`.
@@ -268,6 +268,25 @@ pub enum ByteOrder {
     Big,
     /// The least significant byte first.
     Little,
+}
+
+/// `-T`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptFile {
+    /// The script.
+    pub path: PathBuf,
+    /// How many inputs stand before it on the command line: those that it names join there.
+    pub inputs_before: usize,
+}
+
+impl From<PathBuf> for ScriptFile {
+    /// A script in front of all inputs.
+    fn from(path: PathBuf) -> Self {
+        Self {
+            path,
+            inputs_before: 0,
+        }
+    }
 }
 
 /// `--defsym SYMBOL=EXPRESSION`.

@@ -73,7 +73,7 @@ impl Bench {
         fs::write(&script, "SECTIONS { .text 0 : { *(.text) } }").unwrap();
         Options {
             inputs,
-            scripts: vec![script],
+            scripts: vec![script.into()],
             output: Some(self.folder.path().join("out.ko")),
             output_kind: OutputKind::Relocatable,
             ..Options::default()
@@ -236,7 +236,7 @@ fn damaged_scripts_do_no_harm() {
     let object = data("hppa.o");
     let path = bench.folder.path().join("small.lds");
     let mut options = bench.options();
-    options.scripts = vec![path.clone()];
+    options.scripts = vec![path.clone().into()];
     let link = |bytes: &[u8], what: &str| {
         fs::write(&path, bytes).unwrap();
         match catch_unwind(AssertUnwindSafe(|| klink_link::link_in_memory(&options))) {
@@ -270,7 +270,7 @@ fn absurd_scripts_are_refused() {
     let bench = Bench::new("hppa.o");
     let path = bench.folder.path().join("absurd.lds");
     let mut options = bench.options();
-    options.scripts = vec![path.clone()];
+    options.scripts = vec![path.clone().into()];
     for (script, expected) in [
         // The location counter of ELF32 has 32 bits; it is 64 bits wide while it is computed.
         (
@@ -324,7 +324,7 @@ fn scripts_and_response_files_that_name_each_other_end() {
     for (script, expected) in [("0.lds", "more scripts"), ("self.lds", "too deeply")] {
         let options = Options {
             inputs: vec![input(path("hppa.o"))],
-            scripts: vec![path(script)],
+            scripts: vec![path(script).into()],
             output_kind: OutputKind::Relocatable,
             ..Options::default()
         };
@@ -363,7 +363,7 @@ fn files_that_are_no_files_are_refused() {
             .to_string();
         assert!(error.contains(&path.display().to_string()), "{error}");
         let as_script = Options {
-            scripts: vec![path.to_path_buf()],
+            scripts: vec![path.to_path_buf().into()],
             ..options
         };
         let error = klink_link::link_in_memory(&as_script)
@@ -401,7 +401,7 @@ fn found_inputs_do_no_harm() {
             Some("lds") => {
                 let bench = Bench::new("hppa.o");
                 for mut way in ways(&bench) {
-                    way.scripts = vec![path.clone()];
+                    way.scripts = vec![path.clone().into()];
                     fs::write(bench.folder.path().join("hppa.o"), data("hppa.o")).unwrap();
                     let result =
                         catch_unwind(AssertUnwindSafe(|| klink_link::link_in_memory(&way)));

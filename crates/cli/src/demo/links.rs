@@ -149,7 +149,7 @@ impl Example {
             inputs: inputs.collect(),
             output: Some(output),
             output_kind: link::OutputKind::Relocatable,
-            scripts: vec![script],
+            scripts: vec![script.into()],
             module: (kind == Kind::Module).then(link::ModuleOptions::default),
             ..link::Options::default()
         }

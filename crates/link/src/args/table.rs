@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::keyword::set_keyword;
 use super::{Parser, Print};
 use crate::options::{
-    BuildId, DiscardLocals, InputName, OrphanHandling, OutputFormat, OutputKind, Strip, Unique,
+    BuildId, DiscardLocals, InputName, OrphanHandling, OutputFormat, OutputKind, ScriptFile, Strip,
+    Unique,
 };
 
 /// Whether an option takes a value.
@@ -203,7 +204,10 @@ pub(crate) const OPTIONS: &[Row] = &[
         "FILE",
         "use FILE as linker script",
         |parser, value| {
-            parser.options.scripts.push(PathBuf::from(value));
+            parser.options.scripts.push(ScriptFile {
+                path: PathBuf::from(value),
+                inputs_before: parser.options.inputs.len(),
+            });
             Ok(())
         },
     ),

@@ -23,7 +23,10 @@ fn a_kernel_module_link_is_understood() {
     assert!(options.relocatable());
     assert_eq!(options.emulation.as_deref(), Some("elf_x86_64"));
     assert_eq!(options.build_id, BuildId::Sha1);
-    assert_eq!(options.scripts, [PathBuf::from("scripts/module.lds")]);
+    assert_eq!(
+        options.scripts,
+        [PathBuf::from("scripts/module.lds").into()]
+    );
     assert_eq!(options.output, Some(PathBuf::from("a.ko")));
     assert_eq!(options.inputs.len(), 2);
 }

@@ -1,8 +1,6 @@
 //! From the command line's names to resolved objects: objects are parsed in parallel where they are
 //! many, and join in order.
 
-use std::path::PathBuf;
-
 use hashbrown::HashMap;
 use object::elf;
 use rayon::prelude::*;
@@ -12,8 +10,9 @@ use super::archive::{Archive, base_name, is_archive};
 use super::file::{FileData, Files};
 use super::object_file::{ElfIdent, Object, SymbolPlace, parse_object};
 use crate::error::{LinkError, Result};
-use crate::options::{Input, InputName, Options};
+use crate::options::Options;
 use crate::resolve::{Demand, Resolved};
+use crate::script::LoadedInput;
 
 /// Bytes of input from which parsing on several threads pays for starting them (measured: a pool
 /// of two takes about 0.1 ms to start, parsing takes about 1 ms for 4 MiB of objects).
@@ -43,17 +42,18 @@ pub struct Storage {
     pub names: Arena<Vec<u8>>,
 }
 
-/// Opens, parses and resolves all inputs of `options`.
+/// Parses and resolves all inputs.
 ///
 /// # Errors
 /// Files that cannot be read or parsed, and symbols that are defined twice.
 pub(crate) fn load_inputs<'a, 's>(
     options: &'s Options,
+    inputs: &[LoadedInput<'a>],
     externs: impl Iterator<Item = &'s str>,
     storage: &'a Storage,
     binary_ident: Option<ElfIdent>,
 ) -> Result<Resolved<'a>> {
-    let items = collect_items(options, storage)?;
+    let items = collect_items(inputs, storage)?;
     let mut parsed = parse_items(&items)?.into_iter();
     let mut resolved = Resolved::default();
     resolved.allow_multiple_definition = options.allow_multiple_definition;
@@ -104,11 +104,10 @@ pub(crate) fn load_inputs<'a, 's>(
     }
 }
 
-fn collect_items<'a>(options: &Options, storage: &'a Storage) -> Result<Vec<Item<'a>>> {
+fn collect_items<'a>(inputs: &[LoadedInput<'a>], storage: &'a Storage) -> Result<Vec<Item<'a>>> {
     let mut items = Vec::new();
-    for input in &options.inputs {
-        let path = find_input(options, input)?;
-        let file = storage.files.open(&path)?;
+    for input in inputs {
+        let file = input.file;
         if input.binary {
             items.push(Item::Binary(file));
         } else if is_archive(file.bytes()) {
@@ -125,6 +124,7 @@ fn collect_items<'a>(options: &Options, storage: &'a Storage) -> Result<Vec<Item
                 items.push(Item::Lazy(archive, input.group));
             }
         } else {
+            let path = file.path();
             items.push(Item::Object(Source {
                 name: path.display().to_string(),
                 base_name: base_name(path.as_os_str().as_encoded_bytes()).to_vec(),
@@ -135,26 +135,13 @@ fn collect_items<'a>(options: &Options, storage: &'a Storage) -> Result<Vec<Item
     Ok(items)
 }
 
-fn find_input(options: &Options, input: &Input) -> Result<PathBuf> {
-    match &input.name {
-        InputName::File(path) => Ok(path.clone()),
-        InputName::Library(name) => {
-            // `-l:NAME` names the file itself.
-            let file = match name.strip_prefix(':') {
-                Some(file) => file.to_owned(),
-                None => format!("lib{name}.a"),
-            };
-            options
-                .library_paths
-                .iter()
-                .map(|folder| folder.join(&file))
-                .find(|path| path.exists())
-                .ok_or_else(|| LinkError::LibraryNotFound {
-                    name: name.clone(),
-                    searched: options.library_paths.len(),
-                })
-        }
+/// The bytes of an object, or of the first member of an archive.
+pub(crate) fn first_object<'a>(file: &'a FileData, storage: &'a Storage) -> Option<&'a [u8]> {
+    if !is_archive(file.bytes()) {
+        return Some(file.bytes());
     }
+    let archive = Archive::parse(file).ok()?;
+    archive.members.first()?.bytes(&storage.files).ok()
 }
 
 fn parse_items<'a>(items: &[Item<'a>]) -> Result<Vec<Object<'a>>> {

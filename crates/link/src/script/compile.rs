@@ -166,9 +166,12 @@ impl<'a> Compiler<'a, '_> {
             .map(|align| self.alignment(align))
             .transpose()?;
         let mut parts = Vec::new();
-        for statement in &output.statements {
+        let source = self.source;
+        for (number, statement) in self.sources.statements(source, &output.statements) {
+            self.source = number;
             self.statement(statement, output.is_discard(), &mut parts)?;
         }
+        self.source = source;
         self.program.rules.outputs.push(OutputRule {
             name: self
                 .storage

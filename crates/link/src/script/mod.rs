@@ -13,7 +13,7 @@ use crate::rules::Rules;
 
 pub(crate) use compile::compile;
 pub(crate) use execute::ScriptState;
-pub(crate) use load::{Sources, load};
+pub(crate) use load::{LoadedInput, Sources, load};
 
 /// A compiled script.
 pub(crate) struct Program<'a> {
@@ -49,7 +49,7 @@ pub(crate) enum Action {
 /// # Errors
 /// [`LinkError::NotYet`], naming the option.
 pub(crate) fn refuse_final_links(options: &Options) -> Result<()> {
-    if options.inputs.is_empty() {
+    if options.inputs.is_empty() && options.scripts.is_empty() {
         return Err(LinkError::NoInput);
     }
     let what = match options.not_yet.first() {

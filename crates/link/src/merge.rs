@@ -109,7 +109,8 @@ pub(crate) struct Merged<'a> {
     kind: MergeKind,
     parts: Vec<Part<'a>>,
     entries: Vec<Entry<'a>>,
-    /// The entry of the string without characters, if there is one.
+    /// An entry that ends in an empty string, for offsets between strings: that of the empty string
+    /// or, where none was recorded, the first of all that were kept.
     empty: Option<u32>,
 }
 
@@ -136,11 +137,14 @@ pub(crate) fn merge<'a>(kind: MergeKind, inputs: &[MergeInput<'a>]) -> Merged<'a
 
     let is_empty = |entry: &Entry| entry.bytes.is_empty();
     let empty = entries.iter().position(is_empty);
+    let first_kept = || parts.iter().find_map(|part| part.kept.first().copied());
+    let empty = empty.and_then(|index| u32::try_from(index).ok());
+    let empty = empty.or_else(first_kept);
     Merged {
         kind,
         parts,
         entries,
-        empty: empty.and_then(|index| u32::try_from(index).ok()),
+        empty,
     }
 }
 
@@ -236,8 +240,9 @@ fn pad_last(kind: &MergeKind, parts: &mut [Part], last_new: Option<u32>) {
 }
 
 impl Merged<'_> {
-    /// The size of an input's part, in bytes. Where it is 0, GNU ld leaves the input out
-    /// altogether.
+    /// The size of an input's part, in bytes. Where it is 0 but the input was not empty,
+    /// GNU ld leaves the input out: its place is the location counter, not aligned
+    /// (`size_input_section` in `ld/ldlang.c`).
     pub(crate) fn size(&self, input: usize) -> u64 {
         self.parts.get(input).map_or(0, |part| part.size)
     }
@@ -267,9 +272,8 @@ impl Merged<'_> {
         if within < self.length(entry) {
             return (entry.part as usize, entry.offset + within);
         }
-        // In the padding behind a string: in the empty string or, where none was recorded, in the
-        // last character of the first string of all, which is as empty.
-        let Some(entry) = self.empty_string() else {
+        // In the padding behind a string.
+        let Some(entry) = self.empty.and_then(|index| self.entry(index)) else {
             return unmoved;
         };
         let last_character = self.length(entry) - self.kind.entry_size;
@@ -314,15 +318,5 @@ impl Merged<'_> {
     /// Bytes of an entry, with its terminator.
     fn length(&self, entry: &Entry) -> u64 {
         entry.bytes.len() as u64 + self.kind.terminator()
-    }
-
-    /// The entry of the empty string or, where there is none, the first that was kept.
-    fn empty_string(&self) -> Option<&Entry<'_>> {
-        let first = || {
-            self.parts
-                .iter()
-                .find_map(|part| part.kept.first().copied())
-        };
-        self.entry(self.empty.or_else(first)?)
     }
 }

@@ -239,7 +239,7 @@ fn long_common_tails_take_no_long_time() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn is_as_the_reference((kind, inputs) in group()) {

@@ -38,9 +38,9 @@ pub(super) struct Unique<'a> {
 }
 
 /// Below so many pieces a second thread costs more than it brings.
-const PIECES_PER_SHARE: usize = 1 << 14;
+const PIECES_PER_SHARE: usize = 1 << 12;
 
-/// More shares than these only read the same hashes more often.
+/// Each share reads all hashes; more shares than these would mostly do that.
 const MAX_SHARE_BITS: u32 = 4;
 
 /// The entries of one range of hashes.
@@ -49,6 +49,15 @@ struct Share<'a> {
     /// Entries of this share's pieces, in order of the pieces.
     indices: Vec<u32>,
     last_new: Option<u32>,
+}
+
+/// An entry while they are collected.
+struct Numbered<'a> {
+    /// Of the contents.
+    hash: u32,
+    /// How many there were before.
+    index: u32,
+    entry: Entry<'a>,
 }
 
 /// Finds the entries of all parts.
@@ -94,11 +103,11 @@ fn share_of(key: &Key, share_bits: u32) -> u32 {
 }
 
 fn find_share<'a>(kind: &MergeKind, parts: &[Part<'a>], share: u32, share_bits: u32) -> Share<'a> {
-    let mut entries: Vec<Entry> = Vec::new();
     let mut indices = Vec::new();
+    let mut count = 0;
     let mut last_new = None;
-    // Hashes stand in the table, which then needs no look at the entries to grow.
-    let mut table: HashTable<(u32, u32)> = HashTable::new();
+    // Entries stand in the table: a place in memory less to wait for, and most of the time is that.
+    let mut table: HashTable<Numbered> = HashTable::new();
     for (part_number, part) in (0..).zip(parts) {
         let Some(pieces) = &part.pieces else {
             continue;
@@ -115,27 +124,26 @@ fn find_share<'a>(kind: &MergeKind, parts: &[Part<'a>], share: u32, share_bits: 
                 piece: u32::try_from(piece).unwrap_or(u32::MAX),
                 offset: 0,
             };
-            let is_equal = |(hash, index): &(u32, u32)| {
-                *hash == key.hash
-                    && (entries.get(*index as usize)).is_some_and(|old| old.bytes == entry.bytes)
+            let is_equal = |old: &Numbered| old.hash == key.hash && old.entry.bytes == entry.bytes;
+            let slot = table.entry(spread(key.hash), is_equal, |old| spread(old.hash));
+            let is_new = match &slot {
+                Slot::Occupied(slot) => slot.get().entry.align_log2 < entry.align_log2,
+                Slot::Vacant(_) => true,
             };
-            let slot = table.entry(spread(key.hash), is_equal, |(hash, _)| spread(*hash));
+            if is_new {
+                last_new = Some(part_number);
+            }
             let index = match slot {
-                Slot::Occupied(slot) => {
-                    let index = slot.get().1;
-                    if let Some(old) = entries.get_mut(index as usize)
-                        && old.align_log2 < entry.align_log2
-                    {
-                        *old = entry;
-                        last_new = Some(part_number);
+                Slot::Occupied(mut slot) => {
+                    if is_new {
+                        slot.get_mut().entry = entry;
                     }
-                    index
+                    slot.get().index
                 }
                 Slot::Vacant(slot) => {
-                    let index = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-                    slot.insert((key.hash, index));
-                    entries.push(entry);
-                    last_new = Some(part_number);
+                    let (hash, index) = (key.hash, count);
+                    slot.insert(Numbered { hash, index, entry });
+                    count += 1;
                     index
                 }
             };
@@ -143,10 +151,28 @@ fn find_share<'a>(kind: &MergeKind, parts: &[Part<'a>], share: u32, share_bits: 
         }
     }
     Share {
-        entries,
+        entries: in_order(table),
         indices,
         last_new,
     }
+}
+
+/// The entries by their numbers.
+fn in_order(table: HashTable<Numbered>) -> Vec<Entry> {
+    let nothing = Entry {
+        bytes: &[],
+        align_log2: 0,
+        part: 0,
+        piece: 0,
+        offset: 0,
+    };
+    let mut entries = vec![nothing; table.len()];
+    for Numbered { index, entry, .. } in table {
+        if let Some(place) = entries.get_mut(index as usize) {
+            *place = entry;
+        }
+    }
+    entries
 }
 
 fn contents(data: &[u8], start: u64, length: u32) -> &[u8] {

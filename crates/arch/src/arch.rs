@@ -93,6 +93,21 @@ pub struct Arch {
     /// Prefixes of symbol names that mark code and data inside a section (`$x`, `$d`), where a
     /// disassembler and the kernel need them. A `.` or the end follows the prefix.
     pub mapping_symbols: &'static [&'static str],
+    /// Bytes that segments are kept apart by (`CONSTANT(MAXPAGESIZE)`). Source: BFD
+    /// `ELF_MAXPAGESIZE` of the target.
+    pub max_page_size: u64,
+    /// Bytes of the usual page (`CONSTANT(COMMONPAGESIZE)`). Source: BFD `ELF_COMMONPAGESIZE`.
+    pub common_page_size: u64,
+    /// Whether no page of the file may be mapped twice with different rights. Source: BFD
+    /// `elf_backend_no_page_alias`.
+    pub no_page_alias: bool,
+    /// Whether an object without `.note.GNU-stack` wants an executable stack. Source: BFD
+    /// `elf_backend_default_execstack`.
+    pub executable_stack: bool,
+    /// `p_align` of PT_GNU_STACK. Source: BFD `elf_backend_stack_align`.
+    pub stack_align: u64,
+    /// The symbol that the global pointer is at, for relocations that count from it.
+    pub global_pointer: Option<&'static str>,
     /// A stub for links with final addresses: the shortest that reaches any address.
     pub image_stub: Option<&'static StubTemplate>,
     /// What position-independent outputs (`-shared`, `-pie`) hold for a loader. `None`: GNU ld has

@@ -177,6 +177,12 @@ pub static I386: Arch = Arch {
     local_label_prefixes: &[".X"],
     special_sections: &[],
     mapping_symbols: &[],
+    max_page_size: 0x1000,
+    common_page_size: 0x1000,
+    no_page_alias: false,
+    executable_stack: true,
+    stack_align: 16,
+    global_pointer: None,
     image_stub: None,
     dynamic: Some(DYNAMIC),
     module: ModuleLink {

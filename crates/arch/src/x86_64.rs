@@ -198,6 +198,12 @@ pub static X86_64: Arch = Arch {
     local_label_prefixes: &[],
     special_sections: &[],
     mapping_symbols: &[],
+    max_page_size: 0x1000,
+    common_page_size: 0x1000,
+    no_page_alias: false,
+    executable_stack: true,
+    stack_align: 16,
+    global_pointer: None,
     image_stub: None,
     dynamic: Some(DYNAMIC),
     module: ModuleLink {

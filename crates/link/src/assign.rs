@@ -5,14 +5,15 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::error::{LinkError, Result};
-use crate::id::{IdVec, SectionId, StatementId};
+use crate::id::{IdVec, OutputId, SectionId, StatementId};
 use crate::input::{InputSection, SectionKind};
 use crate::module;
 use crate::options::{Options, OrphanHandling, Strip, Unique};
-use crate::orphans::OrphanPlacer;
+use crate::orphans::{OrphanPlacer, Placed};
 use crate::output::{OutputSection, Outputs, Placements, Traits};
 use crate::resolve::Resolved;
 use crate::rules::{Constraint, InputRule, OutputRule, Part, Rules, SectionRule, Sort};
+use crate::script::{Action, Item, Program};
 use klink_script::Pattern;
 
 /// What assignment gives: the output sections with their inputs, and where each input went.
@@ -23,8 +24,31 @@ pub(crate) struct Assigned<'a> {
     pub has_discards: bool,
     /// Whether section groups stay groups.
     pub keep_groups: bool,
+    /// The output section statements, those made for orphans included.
+    pub statements: IdVec<StatementId, OutputStatement>,
+    /// What the layout executes, in order.
+    pub items: Vec<LayoutItem>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+}
+
+/// An output section statement of the script, or one made for an orphan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutputStatement {
+    /// Its section, if anything made one.
+    pub output: Option<OutputId>,
+    /// Its rule in the script; `None` if it was made for an orphan.
+    pub rule: Option<u32>,
+    /// For an orphan's: the statement whose regions and segments it shares.
+    pub after: Option<StatementId>,
+}
+
+/// What stands at the outermost level of a link's script, orphans included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LayoutItem {
+    Section(StatementId),
+    /// A statement of the script, by number.
+    Statement(u32),
 }
 
 /// Which part of which rule a section matched.
@@ -41,24 +65,25 @@ struct Match {
 /// [`LinkError::BadSection`] for orphans under `--orphan-handling=error`.
 pub(crate) fn assign<'a>(
     resolved: &Resolved<'a>,
-    rules: &Rules<'a>,
+    program: &Program<'a>,
     options: &Options,
     keep_groups: bool,
     arch: &'static klink_arch::Arch,
 ) -> Result<Assigned<'a>> {
+    let rules = &program.rules;
     let apart = Apart::new(options, keep_groups, arch);
     let candidates: Vec<SectionId> = resolved
         .section_ids()
         .filter(|&id| is_candidate(resolved, options, id))
         .collect();
-    let matches = match_sections(resolved, rules, &candidates, &apart);
+    let (matches, dead) = match_sections(resolved, rules, &candidates, &apart);
     let mut assignment = Assignment {
         resolved,
         placer: OrphanPlacer::new(options.module.is_some()),
         placements: Placements::new(resolved.section_count()),
         keep_groups,
     };
-    let script_placed = assignment.place_by_script(rules, &matches);
+    let (script_placed, rule_statements) = assignment.place_by_script(rules, &matches, &dead);
     let mut warnings = Vec::new();
     let mut has_discards = candidates.len()
         < resolved
@@ -106,14 +131,113 @@ pub(crate) fn assign<'a>(
         );
         assignment.add(id, output);
     }
-    let (sections, order) = assignment.placer.finish();
+    let placed = assignment.placer.finish();
+    let items = order_items(program, &rule_statements, &placed);
+    let statements = output_statements(&rule_statements, &placed);
     Ok(Assigned {
-        outputs: Outputs { sections, order },
+        outputs: Outputs {
+            sections: placed.sections,
+            order: placed.order,
+        },
         placements: assignment.placements,
         has_discards,
         keep_groups,
+        statements,
+        items,
         warnings,
     })
+}
+
+fn output_statements(
+    rule_statements: &[Option<StatementId>],
+    placed: &Placed<'_>,
+) -> IdVec<StatementId, OutputStatement> {
+    let mut statements = IdVec::default();
+    for statement in placed.statements.iter() {
+        statements.push(OutputStatement {
+            output: statement.output,
+            rule: None,
+            after: None,
+        });
+    }
+    for (rule, statement) in rule_statements.iter().enumerate() {
+        if let &Some(statement) = statement {
+            statements[statement].rule = Some(rule as u32);
+        }
+    }
+    for insertion in &placed.insertions {
+        statements[insertion.statement].after = insertion.after;
+    }
+    statements
+}
+
+/// The script's outermost level with the orphans' statements put in (ld/ldlang.c,
+/// `insert_os_after`).
+fn order_items(
+    program: &Program<'_>,
+    rule_statements: &[Option<StatementId>],
+    placed: &Placed<'_>,
+) -> Vec<LayoutItem> {
+    let script = program.items.iter().filter_map(|item| match *item {
+        Item::Section(rule) => rule_statements[rule as usize].map(LayoutItem::Section),
+        Item::Statement(number) => Some(LayoutItem::Statement(number)),
+    });
+    let mut items: Vec<LayoutItem> = script.collect();
+    for insertion in &placed.insertions {
+        let after = insertion.after.map(LayoutItem::Section);
+        let at = match after {
+            None => 0,
+            Some(after) => items
+                .iter()
+                .position(|&item| item == after)
+                .map_or(items.len(), |at| at + 1),
+        };
+        let at = if insertion.behind_assignments {
+            behind_assignments(program, placed, &items, at, insertion.after.is_none())
+        } else {
+            at
+        };
+        items.insert(at, LayoutItem::Section(insertion.statement));
+    }
+    items
+}
+
+/// Where to put an orphan that is to follow the item before `at`: behind the statements there, but in
+/// front of an assignment to the location counter that is for the next section.
+fn behind_assignments(
+    program: &Program<'_>,
+    placed: &Placed<'_>,
+    items: &[LayoutItem],
+    at: usize,
+    mut ignore_first: bool,
+) -> usize {
+    let mut assigned = None;
+    for (position, item) in items.iter().enumerate().skip(at) {
+        match *item {
+            LayoutItem::Statement(number) => {
+                let sets_dot = matches!(
+                    &program.statements[number as usize].action,
+                    Action::Assign { assignment, .. } if assignment.target.value == "."
+                );
+                if sets_dot && assigned.is_none() {
+                    if !ignore_first {
+                        assigned = Some(position);
+                    }
+                    ignore_first = false;
+                }
+            }
+            LayoutItem::Section(next) => {
+                let section = placed.statements[next]
+                    .output
+                    .map(|output| &placed.sections[output]);
+                let counts = section.is_none_or(|section| {
+                    section.sections().next().is_none() || section.traits.contains(Traits::ALLOC)
+                });
+                return assigned.filter(|_| counts).unwrap_or(position);
+            }
+        }
+    }
+    items.len()
 }
 
 fn is_candidate(resolved: &Resolved<'_>, options: &Options, id: SectionId) -> bool {
@@ -121,7 +245,12 @@ fn is_candidate(resolved: &Resolved<'_>, options: &Options, id: SectionId) -> bo
     let stripped = options.strip != Strip::None && Traits::of(section).contains(Traits::DEBUGGING);
     // SHF_EXCLUDE counts in relocatable output for debugging sections only (ld/ldlang.c,
     // lang_gc_sections).
-    let excluded = Traits::of(section).contains(Traits::DEBUGGING | Traits::EXCLUDE);
+    let excluding = if options.relocatable() {
+        Traits::DEBUGGING | Traits::EXCLUDE
+    } else {
+        Traits::EXCLUDE
+    };
+    let excluded = Traits::of(section).contains(excluding);
     section.kind == SectionKind::Content && !resolved.is_discarded(id) && !stripped && !excluded
 }
 
@@ -142,7 +271,7 @@ impl Apart {
             _ => Vec::new(),
         };
         // The module link makes one section of them; that is what it is for.
-        if options.module.is_none() {
+        if options.module.is_none() && options.relocatable() {
             patterns.extend(arch.unique_sections.iter().map(|name| Pattern::new(name)));
         }
         Self {
@@ -172,7 +301,7 @@ fn match_sections(
     rules: &Rules<'_>,
     candidates: &[SectionId],
     apart: &Apart,
-) -> Buckets {
+) -> (Buckets, Vec<bool>) {
     let mut dead = vec![false; rules.outputs.len()];
     loop {
         let mut by_name: HashMap<&[u8], Vec<Match>, RandomState> = HashMap::default();
@@ -198,7 +327,7 @@ fn match_sections(
         }
         match first_broken(resolved, rules, &buckets, &dead) {
             Some(broken) => dead[broken] = true,
-            None => return buckets,
+            None => return (buckets, dead),
         }
     }
 }
@@ -276,8 +405,14 @@ struct Assignment<'a, 'r> {
 }
 
 impl<'a> Assignment<'a, '_> {
-    /// Puts matched sections where the script says. Gives for each section whether it was matched.
-    fn place_by_script(&mut self, rules: &Rules<'a>, buckets: &Buckets) -> IdVec<SectionId, bool> {
+    /// Puts matched sections where the script says. Gives for each section whether it was matched,
+    /// and for each rule its statement.
+    fn place_by_script(
+        &mut self,
+        rules: &Rules<'a>,
+        buckets: &Buckets,
+        dead: &[bool],
+    ) -> (IdVec<SectionId, bool>, Vec<Option<StatementId>>) {
         let mut placed = IdVec::filled(false, self.resolved.section_count());
         let statements: Vec<Option<StatementId>> = rules
             .outputs
@@ -290,6 +425,9 @@ impl<'a> Assignment<'a, '_> {
             })
             .collect();
         for (number, rule) in rules.outputs.iter().enumerate() {
+            if dead[number] {
+                continue;
+            }
             for (part_number, part) in rule.parts.iter().enumerate() {
                 match (part, statements[number]) {
                     (Part::Inputs(inputs), statement) => {
@@ -312,7 +450,7 @@ impl<'a> Assignment<'a, '_> {
                 }
             }
         }
-        placed
+        (placed, statements)
     }
 
     fn place_in_statement(&mut self, rule: &OutputRule<'a>, statement: StatementId, id: SectionId) {

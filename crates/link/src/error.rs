@@ -98,12 +98,107 @@ pub enum LinkError {
         /// What was asked for.
         what: String,
     },
+    /// Nothing defines a symbol that the output needs.
+    #[error("{}", UndefinedMessage { symbol, references, count: *count })]
+    Undefined {
+        /// The symbol.
+        symbol: String,
+        /// The first places that need it, at most [`MAX_REFERENCES`].
+        references: Vec<UndefinedReference>,
+        /// How many places need it.
+        count: usize,
+    },
+    /// Addresses depend on each other without end.
+    #[error(
+        "the linker script's addresses still change after {passes} passes: they depend on each other"
+    )]
+    Unsettled {
+        /// How often the script was executed.
+        passes: u32,
+    },
+    /// A section does not fit into its region of memory.
+    #[error(
+        "section `{section}' will not fit in region `{region}': region `{region}' overflowed by {over} bytes"
+    )]
+    RegionOverflow {
+        /// The section.
+        section: String,
+        /// The region.
+        region: String,
+        /// Bytes that are too many.
+        over: u64,
+    },
+    /// The first segment begins before the headers would end.
+    #[error("not enough room for program headers; leave room with SIZEOF_HEADERS, or link with -N")]
+    NoRoomForHeaders,
     /// Warnings, under `--fatal-warnings`.
     #[error("{}", .0.iter().map(|warning| format!("error (--fatal-warnings): {warning}")).collect::<Vec<_>>().join("\n"))]
     Warnings(Vec<String>),
     /// Several errors, each worth its line.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Several(Vec<LinkError>),
+}
+
+impl LinkError {
+    /// One error for all of them; none is success.
+    pub(crate) fn all(mut errors: Vec<Self>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+}
+
+/// How many references to an undefined symbol are told.
+pub(crate) const MAX_REFERENCES: usize = 20;
+
+/// A place that needs a symbol which nothing defines.
+#[derive(Debug)]
+pub struct UndefinedReference {
+    /// The object.
+    pub file: String,
+    /// The section.
+    pub section: String,
+    /// Offset in the section, in bytes.
+    pub offset: u64,
+    /// The function that the place is in.
+    pub function: Option<String>,
+}
+
+/// One line for each reference, in GNU ld's words.
+struct UndefinedMessage<'a> {
+    symbol: &'a str,
+    references: &'a [UndefinedReference],
+    count: usize,
+}
+
+impl std::fmt::Display for UndefinedMessage<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (number, reference) in self.references.iter().enumerate() {
+            let UndefinedReference {
+                file,
+                section,
+                offset,
+                function,
+            } = reference;
+            if number > 0 {
+                writeln!(f)?;
+            }
+            write!(
+                f,
+                "{file}:({section}+{offset:#x}): undefined reference to `{}'",
+                self.symbol
+            )?;
+            if let Some(function) = function {
+                write!(f, " in function `{function}'")?;
+            }
+        }
+        match self.count - self.references.len() {
+            0 => Ok(()),
+            more => write!(f, "\n{more} more references to `{}'", self.symbol),
+        }
+    }
 }
 
 /// The facts of a relocation whose value does not fit.

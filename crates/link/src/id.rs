@@ -78,6 +78,11 @@ impl<I: Id, T> IdVec<I, T> {
         id
     }
 
+    /// The element at `index`, if there is one.
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.items.get(index)
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.items.len()

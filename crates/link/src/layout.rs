@@ -46,6 +46,7 @@ impl<'a> Layout<'a> {
             has_discards,
             keep_groups,
             warnings,
+            ..
         } = assigned;
         let mut script = ScriptState::default();
         let mut step = |number, section, dot| {

@@ -9,6 +9,7 @@ mod assign;
 mod error;
 mod groups;
 pub mod id;
+mod image;
 pub mod input;
 mod layout;
 mod made;
@@ -33,8 +34,8 @@ pub use error::{LinkError, OutOfRange, Result};
 pub use options::{
     BuildId, ByteOrder, CompressDebug, Definition, Destination, DiscardLocals, DynamicLinker,
     ErrorLimit, HashStyle, Input, InputName, Magic, ModuleOptions, Options, OrphanHandling,
-    OutputFormat, OutputKind, ScriptFile, SortCommon, SortSection, Strip, Symbolic,
-    TextRelocations, Unique, Unresolved, UnresolvedPolicy,
+    OutputFormat, OutputKind, ScriptFile, SortCommon, SortSection, Strip, Symbolic, TextRelocations, Unique,
+    Unresolved, UnresolvedPolicy,
 };
 pub use report::{Report, SectionReport};
 
@@ -82,16 +83,21 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
         wanted.map(target::ident),
     )?;
     let arch = target::choose(wanted, &resolved)?;
+    if !options.relocatable() {
+        let build_id = made::add_build_id(options, &mut resolved, &storage);
+        clock.lap("read inputs");
+        return image::link(options, &sources, &storage, resolved, arch, build_id, clock);
+    }
     let build_id = made::add_build_id(options, &mut resolved, &storage);
     made::add_stack_note(options, &mut resolved, arch);
     clock.lap("read inputs");
 
     // Every section gets its output section: by the script's patterns, or as an orphan.
-    let program = script::compile(&sources, &storage, &mut resolved)?;
+    let program = script::compile(&sources, &storage, &mut resolved, true)?;
     // A module's groups dissolve: its sections have one name each.
     let keep_groups =
         options.module.is_none() && !options.dissolve_groups && !sources.dissolves_groups();
-    let assigned = assign::assign(&resolved, &program.rules, options, keep_groups, arch)?;
+    let assigned = assign::assign(&resolved, &program, options, keep_groups, arch)?;
     clock.lap("assign sections");
 
     // Offsets in output sections; for a module, the order of functions, islands, and which

@@ -7,7 +7,7 @@ use object::elf;
 use crate::id::{Id, ObjectId, SectionId};
 use crate::input::{InputSection, Storage};
 use crate::options::{BuildId, Options};
-use crate::resolve::Resolved;
+use crate::resolve::{MadePlace, Resolved};
 
 /// Name of the note's section.
 const NAME: &[u8] = b".note.gnu.build-id";
@@ -62,7 +62,7 @@ pub(crate) fn add_build_id<'a>(
         ..InputSection::plain(NAME, elf::SHT_NOTE.0, elf::SHF_ALLOC.0, data)
     };
     Some(BuildIdNote {
-        section: resolved.add_made(note, false),
+        section: resolved.add_made(note, MadePlace::Behind(first)),
         size,
     })
 }
@@ -82,9 +82,14 @@ pub(crate) fn add_stack_note(options: &Options, resolved: &mut Resolved<'_>, arc
         return;
     }
     let flags = if executable { elf::SHF_EXECINSTR.0 } else { 0 };
+    let place = if arch.has_stub_input {
+        MadePlace::Front
+    } else {
+        MadePlace::Behind(ObjectId::from_index(0))
+    };
     resolved.add_made(
         InputSection::plain(NAME, elf::SHT_PROGBITS.0, flags, &[]),
-        arch.has_stub_input,
+        place,
     );
 }
 

@@ -494,8 +494,11 @@ pub enum Strip {
 /// Which local symbols to drop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DiscardLocals {
-    /// `--discard-none` and, for relocatable output, the default.
+    /// As ld does without an option: none in relocatable output, in others compiler-made ones in
+    /// merged sections.
     #[default]
+    Default,
+    /// `--discard-none`.
     None,
     /// `-X`: compiler-made ones, `.L…`.
     CompilerMade,

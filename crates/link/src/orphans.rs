@@ -25,6 +25,17 @@ pub(crate) struct Statement<'a> {
     implied: Traits,
 }
 
+/// Where a statement that was made for an orphan went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Insertion {
+    pub statement: StatementId,
+    /// The statement that it follows; `None`: it comes first.
+    pub after: Option<StatementId>,
+    /// Whether what the script says directly behind `after` stays between them, up to an
+    /// assignment to the location counter (ld/ldlang.c, `insert_os_after`).
+    pub behind_assignments: bool,
+}
+
 /// The kinds of place for orphans, in the order of [`PLACES`].
 #[derive(Clone, Copy)]
 enum Kind {
@@ -123,6 +134,15 @@ impl<I: Id + PartialEq> LinkedList<I> {
     }
 }
 
+/// What is known when all orphans have their places.
+pub(crate) struct Placed<'a> {
+    pub sections: IdVec<OutputId, OutputSection<'a>>,
+    /// The sections' order in the file.
+    pub order: Vec<OutputId>,
+    pub statements: IdVec<StatementId, Statement<'a>>,
+    pub insertions: Vec<Insertion>,
+}
+
 /// The statements and sections of a link while orphans are placed.
 pub(crate) struct OrphanPlacer<'a> {
     pub statements: IdVec<StatementId, Statement<'a>>,
@@ -132,6 +152,8 @@ pub(crate) struct OrphanPlacer<'a> {
     by_name: HashMap<&'a [u8], Vec<StatementId>, RandomState>,
     places: [Place; 8],
     names_looked_up: bool,
+    /// The statements made for orphans, in the order in which they were put in.
+    insertions: Vec<Insertion>,
     /// Whether sections are merged that GNU ld keeps apart.
     merges_all: bool,
 }
@@ -146,6 +168,7 @@ impl<'a> OrphanPlacer<'a> {
             by_name: HashMap::default(),
             places: [Place::default(); 8],
             names_looked_up: false,
+            insertions: Vec::new(),
             merges_all,
         }
     }
@@ -199,10 +222,14 @@ impl<'a> OrphanPlacer<'a> {
         output
     }
 
-    /// The sections, and their order in the file.
-    pub(crate) fn finish(self) -> (IdVec<OutputId, OutputSection<'a>>, Vec<OutputId>) {
-        let order = self.file_order.iter().collect();
-        (self.sections, order)
+    /// What was made.
+    pub(crate) fn finish(self) -> Placed<'a> {
+        Placed {
+            order: self.file_order.iter().collect(),
+            sections: self.sections,
+            statements: self.statements,
+            insertions: self.insertions,
+        }
     }
 
     /// The output section for an orphan. `apart` says that it must not share one, `made` that the
@@ -225,7 +252,13 @@ impl<'a> OrphanPlacer<'a> {
         traits.set(Traits::CONTENTS, traits.contains(Traits::CONTENTS) && !made);
         let Some(kind) = kind else {
             // Debugging sections go to the end.
-            let statement = self.add_statement(name, !apart, self.statement_order.last);
+            let after = self.statement_order.last;
+            let statement = self.add_statement(name, !apart, after);
+            self.insertions.push(Insertion {
+                statement,
+                after,
+                behind_assignments: true,
+            });
             self.statements[statement].output = Some(output);
             self.file_order.insert_after(self.file_order.last, output);
             return output;
@@ -433,6 +466,11 @@ impl<'a> OrphanPlacer<'a> {
             (None, false) => place.last_statement,
         };
         let statement = self.add_statement(name, !apart, after_statement);
+        self.insertions.push(Insertion {
+            statement,
+            after: after_statement,
+            behind_assignments: note_anchor.is_some() || first_here,
+        });
         self.statements[statement].output = Some(output);
         self.places[kind as usize].last_statement = Some(statement);
     }

@@ -113,6 +113,18 @@ pub struct OutputSection<'a> {
     pub pieces: Vec<Piece>,
     /// Size in bytes, once laid out.
     pub size: u64,
+    /// Address; 0 in relocatable output.
+    pub address: u64,
+    /// Where it is loaded: `p_paddr` of its segment counts from there.
+    pub load_address: u64,
+    /// Whether it stays though it is empty.
+    pub keep: bool,
+    /// Whether it is not in the output, since it came out empty; symbols may still be in it.
+    pub removed: bool,
+    /// For a removed section: how many sections of the output stand before its place.
+    pub kept_before: usize,
+    /// Whether its type in the script says that it takes no room in memory.
+    pub never_allocated: bool,
     has_input: bool,
 }
 
@@ -139,6 +151,12 @@ impl<'a> OutputSection<'a> {
             group: None,
             pieces: Vec::new(),
             size: 0,
+            address: 0,
+            load_address: 0,
+            keep: false,
+            removed: false,
+            kept_before: 0,
+            never_allocated: false,
             has_input: false,
         }
     }
@@ -240,6 +258,16 @@ impl<'a> OutputSection<'a> {
         self.traits.section_flags() | self.extra_flags | group
     }
 
+    /// Whether it is thread-local and zero: threads have room for it, the image has not.
+    pub fn is_tbss(&self) -> bool {
+        self.traits.contains(Traits::THREAD_LOCAL) && !self.traits.contains(Traits::LOAD)
+    }
+
+    /// How far it moves what follows in memory, in bytes.
+    pub fn memory_size(&self) -> u64 {
+        if self.is_tbss() { 0 } else { self.size }
+    }
+
     /// Whether it has bytes in the file.
     pub fn has_contents(&self) -> bool {
         self.file_type() != elf::SHT_NOBITS.0
@@ -314,6 +342,38 @@ pub struct Outputs<'a> {
 }
 
 impl Outputs<'_> {
+    /// How many sections of the file stand before `id`, or, if it was removed, before its place.
+    pub fn position_near(&self, id: OutputId) -> usize {
+        match self.order.iter().position(|&other| other == id) {
+            Some(at) => at + 1,
+            None => self.sections[id].kept_before,
+        }
+    }
+
+    /// The section of the file that stands for a removed one (bfd/linker.c, `_bfd_nearby_section`):
+    /// the one before or behind it, whichever is in the same segment rather.
+    pub fn nearby(&self, removed: OutputId, address: u64) -> Option<OutputId> {
+        let at = self.position_near(removed);
+        let previous = at.checked_sub(1).map(|at| self.order[at]);
+        let next = self.order.get(at).copied();
+        let (Some(previous), Some(next)) = (previous, next) else {
+            return previous.or(next);
+        };
+        let [own, before, behind] = [removed, previous, next].map(|id| self.sections[id].traits);
+        let room = Traits::ALLOC | Traits::THREAD_LOCAL;
+        let takes_previous = if (before ^ behind).intersects(room | Traits::LOAD) {
+            (behind ^ own).intersects(room)
+                || before.contains(Traits::LOAD) && !behind.contains(Traits::LOAD)
+        } else if (before ^ behind).contains(Traits::READ_ONLY) {
+            (behind ^ own).contains(Traits::READ_ONLY)
+        } else if (before ^ behind).contains(Traits::CODE) {
+            (behind ^ own).contains(Traits::CODE)
+        } else {
+            address < self.sections[next].address
+        };
+        Some(if takes_previous { previous } else { next })
+    }
+
     /// The first section called `name`, in file order.
     pub fn by_name(&self, name: &[u8]) -> Option<OutputId> {
         self.order

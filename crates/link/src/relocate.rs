@@ -130,7 +130,7 @@ pub(crate) fn check_discarded(resolved: &Resolved<'_>, layout: &Layout<'_>) -> R
     }
 }
 
-fn discarded_error(
+pub(crate) fn discarded_error(
     resolved: &Resolved<'_>,
     section: SectionId,
     relocation: &RawRelocation,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::layout::Layout;
+use crate::output::Outputs;
 use crate::resolve::Resolved;
 use crate::symtab::SymbolTable;
 
@@ -136,6 +137,35 @@ pub(crate) fn summarize(
         bytes,
         sections: layout.outputs.order.iter().map(section).collect(),
         warnings: layout.warnings.clone(),
+        ..clock.report
+    }
+}
+
+/// Completes the report of an image.
+pub(crate) fn of_image(
+    clock: Clock,
+    outputs: &Outputs<'_>,
+    objects: usize,
+    symbols: usize,
+    warnings: Vec<String>,
+    bytes: usize,
+) -> Report {
+    let section = |&id: &crate::id::OutputId| {
+        let section = &outputs.sections[id];
+        SectionReport {
+            name: String::from_utf8_lossy(section.name).into_owned(),
+            size: section.size,
+            inputs: section.sections().count(),
+            islands: 0,
+            stubs: 0,
+        }
+    };
+    Report {
+        objects,
+        symbols,
+        bytes,
+        sections: outputs.order.iter().map(section).collect(),
+        warnings,
         ..clock.report
     }
 }

@@ -22,6 +22,8 @@ pub struct Global<'a> {
     pub other: u8,
     /// `st_size` in bytes.
     pub size: u64,
+    /// Whether no object mentions it, but only an expression of the script.
+    pub script_only: bool,
 }
 
 /// The definition of a global symbol.
@@ -47,9 +49,27 @@ pub enum Definition {
     Common {
         /// Alignment in bytes.
         align: u64,
+        /// The object with the largest mention so far.
+        object: ObjectId,
     },
     /// A symbol that the linker script assigns.
     Script,
+    /// A place in a section that the linker made: room for a common symbol, a table's start.
+    Made {
+        /// The section.
+        section: SectionId,
+        /// Offset in it, in bytes.
+        offset: u64,
+    },
+}
+
+/// Where a section that the linker made comes among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MadePlace {
+    /// In front of all sections of the link.
+    Front,
+    /// Behind those of this object.
+    Behind(ObjectId),
 }
 
 /// Which member of an archive should join for a symbol's sake.
@@ -80,9 +100,8 @@ pub struct Resolved<'a> {
     /// For each object, the global of each symbol from `first_global` on.
     global_ids: IdVec<ObjectId, Vec<GlobalId>>,
     link_once: HashMap<&'a [u8], ObjectId, RandomState>,
-    /// Sections that the linker made, and whether they come before all others or behind those of
-    /// the first object.
-    made: Vec<(SectionId, bool)>,
+    /// Sections that the linker made.
+    made: Vec<(SectionId, MadePlace)>,
     /// Symbols defined more than once.
     pub errors: Vec<LinkError>,
     /// Whether a second definition of a symbol is ignored instead of an error.
@@ -112,20 +131,32 @@ impl<'a> Resolved<'a> {
         &self.objects[object].sections[index as usize]
     }
 
-    /// Adds a section that the linker made to the first object: in front of all sections of the
-    /// link, or behind those of that object.
+    /// Adds a section that the linker made; it belongs to the first object, or to the one that it
+    /// stands behind.
     pub(crate) fn add_made(
         &mut self,
         section: crate::input::InputSection<'a>,
-        in_front: bool,
+        place: MadePlace,
     ) -> SectionId {
-        let first = ObjectId::from_index(0);
-        let index = self.objects[first].sections.len() as u32;
-        self.objects[first].sections.push(section);
-        let id = self.section_places.push((first, index));
+        let object = match place {
+            MadePlace::Front => ObjectId::from_index(0),
+            MadePlace::Behind(object) => object,
+        };
+        let index = self.objects[object].sections.len() as u32;
+        self.objects[object].sections.push(section);
+        let id = self.section_places.push((object, index));
         self.discarded.push(false);
-        self.made.push((id, in_front));
+        self.made.push((id, place));
         id
+    }
+
+    /// A section that the linker made, to change it while its size is not settled.
+    pub(crate) fn made_section_mut(
+        &mut self,
+        section: SectionId,
+    ) -> &mut crate::input::InputSection<'a> {
+        let (object, index) = self.section_places[section];
+        &mut self.objects[object].sections[index as usize]
     }
 
     /// Whether the linker made the section.
@@ -153,6 +184,7 @@ impl<'a> Resolved<'a> {
             None => (object, symbol),
             Some(global) => match self.globals[global].definition {
                 Definition::Object { object, symbol, .. } => (object, symbol),
+                Definition::Made { section, offset } => return Some((section, offset)),
                 _ => return None,
             },
         };
@@ -181,24 +213,18 @@ impl<'a> Resolved<'a> {
     /// All section ids, object by object.
     pub fn section_ids(&self) -> impl Iterator<Item = SectionId> + '_ {
         // Sections that the linker made have the highest ids.
-        let count = self.section_places.len() - self.made.len();
-        let of_first = self
-            .objects
-            .iter()
-            .next()
-            .map_or(0, |first| first.sections.len());
-        let of_first = (of_first - self.made.len()).min(count);
-        let made = |front| {
-            self.made
-                .iter()
-                .filter(move |&&(_, in_front)| in_front == front)
-                .map(|&(id, _)| id)
+        let end = (self.section_places.len() - self.made.len()) as u32;
+        let made = |wanted| {
+            let there = self.made.iter().filter(move |&&(_, place)| place == wanted);
+            there.map(|&(id, _)| id)
         };
-        let read = move |range: std::ops::Range<usize>| range.map(SectionId::from_index);
-        made(true)
-            .chain(read(0..of_first))
-            .chain(made(false))
-            .chain(read(of_first..count))
+        let of_object = move |(object, &first): (ObjectId, &u32)| {
+            let next = self.first_section.get(object.index() + 1);
+            let read = first..next.copied().unwrap_or(end);
+            read.map(|id| SectionId::from_index(id as usize))
+                .chain(made(MadePlace::Behind(object)))
+        };
+        made(MadePlace::Front).chain(self.first_section.iter_ids().flat_map(of_object))
     }
 
     /// Whether a link-once rule dropped the section.
@@ -229,16 +255,18 @@ impl<'a> Resolved<'a> {
                 symbol_type: elf::STT_NOTYPE.0,
                 other: elf::STV_DEFAULT.0,
                 size: 0,
+                script_only: false,
             })
         })
     }
 
     /// Makes `name` undefined, as `-u` does.
-    pub fn need(&mut self, name: &'a [u8]) {
+    pub fn need(&mut self, name: &'a [u8]) -> GlobalId {
         let id = self.mention(name);
         if let Definition::Undefined { weak } = &mut self.globals[id].definition {
             *weak = false;
         }
+        id
     }
 
     /// Which archive member that defines `name` should join.
@@ -306,6 +334,7 @@ impl<'a> Resolved<'a> {
         symbol: &InputSymbol<'a>,
     ) -> GlobalId {
         let global_id = self.mention(symbol.name);
+        self.globals[global_id].script_only = false;
         let weak = symbol.binding == elf::STB_WEAK.0;
         let place = match symbol.place {
             SymbolPlace::Section(section)
@@ -329,10 +358,17 @@ impl<'a> Resolved<'a> {
                 };
                 false
             }
-            (SymbolPlace::Undefined, _) | (_, Definition::Script) => false,
-            (SymbolPlace::Common, Definition::Common { align }) => {
+            (SymbolPlace::Undefined, _) | (_, Definition::Script | Definition::Made { .. }) => {
+                false
+            }
+            (SymbolPlace::Common, Definition::Common { align, object }) => {
                 global.definition = Definition::Common {
                     align: align.max(symbol.value),
+                    object: if symbol.size > global.size {
+                        id
+                    } else {
+                        object
+                    },
                 };
                 global.size = global.size.max(symbol.size);
                 false
@@ -341,6 +377,7 @@ impl<'a> Resolved<'a> {
             (SymbolPlace::Common, _) => {
                 global.definition = Definition::Common {
                     align: symbol.value.max(1),
+                    object: id,
                 };
                 true
             }

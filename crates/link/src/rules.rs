@@ -1,6 +1,6 @@
 //! What the linker executes of a script: output rules with their patterns, and statements.
 
-use klink_script::{FilePattern, Pattern};
+use klink_script::{Expr, FilePattern, Pattern, Placement, SectionType, Span};
 
 /// A compiled script.
 #[derive(Default)]
@@ -18,6 +18,29 @@ pub(crate) struct OutputRule<'a> {
     pub align: Option<u64>,
     pub constraint: Option<Constraint>,
     pub parts: Vec<Part>,
+    /// What counts in links with addresses.
+    pub spec: OutputSpec,
+}
+
+/// Where an output section statement puts its section: expressions that the layout evaluates.
+pub(crate) struct OutputSpec {
+    /// Number of the script that the statement stands in, for errors.
+    pub source: usize,
+    pub span: Span,
+    /// The address in front of the colon.
+    pub address: Option<Expr>,
+    /// The type in parentheses.
+    pub section_type: Option<SectionType>,
+    /// `AT(…)`.
+    pub load_address: Option<Expr>,
+    /// `ALIGN(…)`.
+    pub align: Option<Expr>,
+    /// `ALIGN_WITH_INPUT`.
+    pub align_with_input: bool,
+    /// `SUBALIGN(…)`.
+    pub subalign: Option<Expr>,
+    /// Regions, segments and fill.
+    pub placement: Placement,
 }
 
 /// ONLY_IF_RO and ONLY_IF_RW.
@@ -41,6 +64,8 @@ pub(crate) enum Part {
 
 /// `file(sections…)`.
 pub(crate) struct InputRule {
+    /// `KEEP`: garbage collection leaves these sections.
+    pub keep: bool,
     pub file: FilePattern,
     /// `EXCLUDE_FILE` in front of the parenthesis.
     pub exclude: Vec<FilePattern>,

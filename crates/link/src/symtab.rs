@@ -165,7 +165,10 @@ pub(crate) fn build(
         globals: IdVec::filled(0, resolved.globals.len()),
     };
     let selective = layout.module.is_some()
-        || options.discard != DiscardLocals::None
+        || matches!(
+            options.discard,
+            DiscardLocals::CompilerMade | DiscardLocals::All
+        )
         || options.strip == Strip::All;
     let needed = selective.then(|| find_needed(resolved, layout));
     add_section_symbols(&mut table, layout, needed.as_ref());
@@ -188,7 +191,7 @@ pub(crate) fn build(
     table
 }
 
-fn null_symbol() -> OutputSymbol {
+pub(crate) fn null_symbol() -> OutputSymbol {
     OutputSymbol {
         name: 0,
         value: 0,
@@ -262,7 +265,7 @@ fn add_section_symbols(table: &mut SymbolTable, layout: &Layout<'_>, needed: Opt
     }
 }
 
-fn info(binding: u8, symbol_type: u8) -> u8 {
+pub(crate) fn info(binding: u8, symbol_type: u8) -> u8 {
     binding << 4 | symbol_type & 0xf
 }
 
@@ -352,7 +355,7 @@ fn add_locals(
 fn stays(arch: &Arch, options: &Options, symbol: &InputSymbol<'_>) -> bool {
     options.strip != Strip::All
         && match options.discard {
-            DiscardLocals::None => true,
+            DiscardLocals::Default | DiscardLocals::None => true,
             DiscardLocals::CompilerMade => !is_compiler_made(arch, symbol.name),
             DiscardLocals::All => false,
         }
@@ -366,7 +369,7 @@ fn stays_in_module(arch: &Arch, options: &Options, symbol: &InputSymbol<'_>) -> 
 }
 
 /// Names that compilers make up (bfd/elf.c, `_bfd_elf_is_local_label_name`).
-fn is_compiler_made(arch: &Arch, name: &[u8]) -> bool {
+pub(crate) fn is_compiler_made(arch: &Arch, name: &[u8]) -> bool {
     name.starts_with(b".L")
         || name.starts_with(b"..")
         || name.starts_with(b"_.L_")
@@ -423,8 +426,8 @@ fn add_globals(
                 )
             }
             Definition::Undefined { weak } => (binding_of(weak, strong), OutputPlace::Undefined, 0),
-            Definition::Common { align } => (strong, OutputPlace::Common, align),
-            Definition::Script => (strong, OutputPlace::Absolute, 0),
+            Definition::Common { align, .. } => (strong, OutputPlace::Common, align),
+            Definition::Script | Definition::Made { .. } => (strong, OutputPlace::Absolute, 0),
             Definition::Object {
                 object,
                 symbol,

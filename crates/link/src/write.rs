@@ -13,31 +13,33 @@ use rayon::prelude::*;
 use crate::error::{LinkError, Result};
 use crate::groups;
 use crate::id::{IdVec, ObjectId, OutputId};
+use crate::image::Segment;
 use crate::layout::{Layout, align_up};
 use crate::made::{BuildIdNote, NOTE_HEADER};
 use crate::output::{Piece, Traits};
 use crate::relocate::{Rewrite, Target, change_bytes, rewrite};
 use crate::resolve::Resolved;
-use crate::symtab::{OutputPlace, Strings, SymbolTable};
+use crate::symtab::{OutputPlace, OutputSymbol, Strings, SymbolTable};
 
 /// Bytes of output from which copying on several threads pays.
 const PARALLEL_FROM: u64 = 4 << 20;
 
 /// `SHN_LORESERVE`: section numbers from here on stand in a table of their own (ELF gABI chapter 4).
-const FIRST_RESERVED: u32 = 0xff00;
+pub(crate) const FIRST_RESERVED: u32 = 0xff00;
 
 /// A section header of the output.
 #[derive(Clone, Debug, Default)]
-struct Header {
-    name: u32,
-    section_type: u32,
-    flags: u64,
-    offset: u64,
-    size: u64,
-    link: u32,
-    info: u32,
-    align: u64,
-    entry_size: u64,
+pub(crate) struct Header {
+    pub name: u32,
+    pub section_type: u32,
+    pub flags: u64,
+    pub address: u64,
+    pub offset: u64,
+    pub size: u64,
+    pub link: u32,
+    pub info: u32,
+    pub align: u64,
+    pub entry_size: u64,
 }
 
 /// What fills a section of the file.
@@ -66,15 +68,15 @@ struct FileLayout {
 }
 
 /// Sizes of structures that depend on the class.
-struct Sizes {
-    header: u64,
-    section: u64,
-    symbol: u64,
-    word: u64,
+pub(crate) struct Sizes {
+    pub header: u64,
+    pub section: u64,
+    pub symbol: u64,
+    pub word: u64,
 }
 
 impl Sizes {
-    fn of(class: Class) -> Self {
+    pub(crate) fn of(class: Class) -> Self {
         match class {
             Class::Elf32 => Self {
                 header: 52,
@@ -91,7 +93,7 @@ impl Sizes {
         }
     }
 
-    fn relocation(&self, explicit: bool) -> u64 {
+    pub(crate) fn relocation(&self, explicit: bool) -> u64 {
         self.word * if explicit { 3 } else { 2 }
     }
 }
@@ -354,28 +356,7 @@ impl Output<'_, '_> {
             at: 0,
         };
         let sizes = Sizes::of(self.arch.class);
-        let class = if self.arch.class == Class::Elf32 {
-            elf::ELFCLASS32.0
-        } else {
-            elf::ELFCLASS64.0
-        };
-        let data = if self.arch.endian == Endian::Little {
-            elf::ELFDATA2LSB.0
-        } else {
-            elf::ELFDATA2MSB.0
-        };
-        out.raw(&[
-            0x7f,
-            b'E',
-            b'L',
-            b'F',
-            class,
-            data,
-            elf::EV_CURRENT.0,
-            self.os_abi,
-            self.arch.abi_version,
-        ]);
-        out.raw(&[0; 7]);
+        out.ident(self.arch, self.os_abi);
         out.half(elf::ET_REL.0);
         out.half(self.arch.machine);
         out.word32(u32::from(elf::EV_CURRENT.0));
@@ -570,28 +551,14 @@ impl Output<'_, '_> {
                 (OutputPlace::Common, None) => elf::SHN_COMMON.0,
                 (_, None) => elf::SHN_UNDEF.0,
             };
-            out.word32(symbol.name);
-            match self.arch.class {
-                Class::Elf32 => {
-                    out.word(symbol.value);
-                    out.word(symbol.size);
-                    out.raw(&[symbol.info, symbol.other]);
-                    out.half(place);
-                }
-                Class::Elf64 => {
-                    out.raw(&[symbol.info, symbol.other]);
-                    out.half(place);
-                    out.word(symbol.value);
-                    out.word(symbol.size);
-                }
-            }
+            out.symbol(symbol, place);
         }
     }
 }
 
 /// Sorts relocations of `size` bytes by offset, as GNU ld does (bfd/elflink.c,
 /// `elf_link_adjust_relocs`); those at the same offset keep their order.
-fn sort_by_offset(table: &mut [u8], size: usize, endian: Endian) {
+pub(crate) fn sort_by_offset(table: &mut [u8], size: usize, endian: Endian) {
     // An offset is a word of the class: a third of the entry if addends are explicit, else half.
     let word = if size.is_multiple_of(3) {
         size / 3
@@ -665,27 +632,62 @@ fn place_in_file(file: &mut FileLayout, sizes: &Sizes) {
 }
 
 /// Writes numbers in the output's class and byte order, one after another.
-struct Encoder<'b> {
+pub(crate) struct Encoder<'b> {
     class: Class,
     endian: Endian,
     bytes: &'b mut [u8],
-    at: usize,
+    pub at: usize,
 }
 
-impl Encoder<'_> {
+impl<'b> Encoder<'b> {
+    /// Writes from the start of `bytes` on.
+    pub(crate) fn new(arch: &Arch, bytes: &'b mut [u8]) -> Self {
+        Self {
+            class: arch.class,
+            endian: arch.endian,
+            bytes,
+            at: 0,
+        }
+    }
+
+    /// `e_ident` (ELF gABI chapter 4).
+    pub(crate) fn ident(&mut self, arch: &Arch, os_abi: u8) {
+        let class = match arch.class {
+            Class::Elf32 => elf::ELFCLASS32.0,
+            Class::Elf64 => elf::ELFCLASS64.0,
+        };
+        let data = match arch.endian {
+            Endian::Little => elf::ELFDATA2LSB.0,
+            Endian::Big => elf::ELFDATA2MSB.0,
+        };
+        let version = elf::EV_CURRENT.0;
+        self.raw(&[
+            0x7f,
+            b'E',
+            b'L',
+            b'F',
+            class,
+            data,
+            version,
+            os_abi,
+            arch.abi_version,
+        ]);
+        self.raw(&[0; 7]);
+    }
+
     fn raw(&mut self, bytes: &[u8]) {
         self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
         self.at += bytes.len();
     }
 
-    fn half(&mut self, value: u16) {
+    pub(crate) fn half(&mut self, value: u16) {
         match self.endian {
             Endian::Little => self.raw(&value.to_le_bytes()),
             Endian::Big => self.raw(&value.to_be_bytes()),
         }
     }
 
-    fn word32(&mut self, value: u32) {
+    pub(crate) fn word32(&mut self, value: u32) {
         match self.endian {
             Endian::Little => self.raw(&value.to_le_bytes()),
             Endian::Big => self.raw(&value.to_be_bytes()),
@@ -693,7 +695,7 @@ impl Encoder<'_> {
     }
 
     /// A word of the class's width.
-    fn word(&mut self, value: u64) {
+    pub(crate) fn word(&mut self, value: u64) {
         match (self.class, self.endian) {
             (Class::Elf32, _) => self.word32(value as u32),
             (Class::Elf64, Endian::Little) => self.raw(&value.to_le_bytes()),
@@ -702,18 +704,58 @@ impl Encoder<'_> {
     }
 
     /// `r_info` (ELF gABI chapter 4): 24 and 8 bits, or 32 and 32.
-    fn relocation_info(&mut self, symbol: u32, number: u32) {
+    pub(crate) fn relocation_info(&mut self, symbol: u32, number: u32) {
         match self.class {
             Class::Elf32 => self.word32(symbol << 8 | number & 0xff),
             Class::Elf64 => self.word(u64::from(symbol) << 32 | u64::from(number)),
         }
     }
 
-    fn section_header(&mut self, header: &Header) {
+    /// A symbol in the section with number `place`.
+    pub(crate) fn symbol(&mut self, symbol: &OutputSymbol, place: u16) {
+        self.word32(symbol.name);
+        match self.class {
+            Class::Elf32 => {
+                self.word(symbol.value);
+                self.word(symbol.size);
+                self.raw(&[symbol.info, symbol.other]);
+                self.half(place);
+            }
+            Class::Elf64 => {
+                self.raw(&[symbol.info, symbol.other]);
+                self.half(place);
+                self.word(symbol.value);
+                self.word(symbol.size);
+            }
+        }
+    }
+
+    /// A program header (ELF gABI chapter 5).
+    pub(crate) fn segment(&mut self, segment: &Segment) {
+        self.word32(segment.segment_type);
+        if self.class == Class::Elf64 {
+            self.word32(segment.flags);
+        }
+        for word in [
+            segment.offset,
+            segment.address,
+            segment.load_address,
+            segment.file_size,
+            segment.memory_size,
+        ] {
+            self.word(word);
+        }
+        if self.class == Class::Elf32 {
+            self.word32(segment.flags);
+        }
+        self.word(segment.align);
+    }
+
+    pub(crate) fn section_header(&mut self, header: &Header) {
         self.word32(header.name);
         self.word32(header.section_type);
         self.word(header.flags);
-        self.word(0);
+        self.word(header.address);
         self.word(header.offset);
         self.word(header.size);
         self.word32(header.link);

@@ -32,6 +32,7 @@ mod print;
 mod sort;
 mod source;
 mod version;
+mod walk;
 
 pub use ast::*;
 pub use constructs::Construct;

@@ -202,7 +202,7 @@ fn finish(mut parser: Parser, is_module: bool) -> Result<Command, UsageError> {
     // Whoever links the output needs its global symbols (ld/lexsup.c, parse_args).
     if parser.options.relocatable() && parser.options.strip == Strip::All {
         parser.options.strip = Strip::Debug;
-        if parser.options.discard == DiscardLocals::None {
+        if parser.options.discard == DiscardLocals::Default {
             parser.options.discard = DiscardLocals::All;
         }
     }

@@ -6,14 +6,14 @@ use klink_script::{
     SectionItem, SectionSort, Span, Spanned, Statement,
 };
 
-use super::{Action, Program, ScriptStatement, Sources, script_error};
+use super::{Action, Item, Program, ScriptStatement, Sources, script_error};
 use crate::error::Result;
 use crate::id::GlobalId;
 use crate::input::Storage;
 use crate::resolve::{Definition, Resolved};
-use crate::rules::{Constraint, InputRule, OutputRule, Part, Rules, SectionRule, Sort};
+use crate::rules::{Constraint, InputRule, OutputRule, OutputSpec, Part, Rules, SectionRule, Sort};
 
-/// Compiles scripts for relocatable output.
+/// Compiles scripts: for relocatable output, or for an image with addresses.
 ///
 /// # Errors
 /// Constructs that are not executed yet.
@@ -21,8 +21,13 @@ pub(crate) fn compile<'a>(
     sources: &Sources,
     storage: &'a Storage,
     resolved: &mut Resolved<'a>,
+    relocatable: bool,
 ) -> Result<Program<'a>> {
+    if !relocatable {
+        mention_symbols(sources, storage, resolved);
+    }
     let mut compiler = Compiler {
+        relocatable,
         sources,
         storage,
         resolved,
@@ -30,6 +35,7 @@ pub(crate) fn compile<'a>(
         program: Program {
             rules: Rules::default(),
             statements: Vec::new(),
+            items: Vec::new(),
         },
     };
     for (number, script) in sources.scripts() {
@@ -45,6 +51,7 @@ struct Compiler<'a, 's> {
     sources: &'s Sources,
     storage: &'a Storage,
     resolved: &'s mut Resolved<'a>,
+    relocatable: bool,
     /// The script that is compiled now.
     source: usize,
     program: Program<'a>,
@@ -56,11 +63,14 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn not_yet<T>(&self, what: &str, span: Span) -> Result<T> {
-        self.error(
-            Diagnostic::new(format!("{what} is not executed yet"), span)
+        let diagnostic = Diagnostic::new(format!("{what} is not executed yet"), span);
+        self.error(if self.relocatable {
+            diagnostic
                 .label("in a script for relocatable output (-r)")
-                .help("take it out of the script that is used with -r"),
-        )
+                .help("take it out of the script that is used with -r")
+        } else {
+            diagnostic
+        })
     }
 
     fn command(&mut self, command: &Spanned<Command>) -> Result<()> {
@@ -83,6 +93,20 @@ impl<'a> Compiler<'a, '_> {
             | Command::LdFeature(_)
             | Command::Float
             | Command::NoFloat => return Ok(()),
+            // Read from the sources where they count.
+            Command::Memory(_)
+            | Command::Phdrs(_)
+            | Command::Version(_)
+            | Command::RegionAlias { .. }
+            | Command::ForceCommonAllocation
+                if !self.relocatable =>
+            {
+                return Ok(());
+            }
+            Command::Assert(assertion) if !self.relocatable => {
+                self.add_item(command.span, Action::Assert(assertion.clone()));
+                return Ok(());
+            }
             Command::Memory(_) => "MEMORY",
             Command::Phdrs(_) => "PHDRS",
             Command::Assert(_) => "ASSERT",
@@ -109,6 +133,10 @@ impl<'a> Compiler<'a, '_> {
                 return self.top_level_assignment(assignment, item.span);
             }
             SectionItem::Entry(_) => return Ok(()),
+            SectionItem::Assert(assertion) if !self.relocatable => {
+                self.add_item(item.span, Action::Assert(assertion.clone()));
+                return Ok(());
+            }
             SectionItem::Overlay(_) => "OVERLAY",
             SectionItem::Group(_) => "GROUP in SECTIONS",
             SectionItem::Assert(_) => "ASSERT",
@@ -120,13 +148,37 @@ impl<'a> Compiler<'a, '_> {
     /// Outside of sections, the location counter of relocatable output is always 0: every section
     /// begins there. An assignment to it is without effect.
     fn top_level_assignment(&mut self, assignment: &Assignment, span: Span) -> Result<()> {
+        if !self.relocatable {
+            let action = Action::Assign {
+                assignment: assignment.clone(),
+                global: self.assigned(assignment),
+            };
+            self.add_item(span, action);
+            return Ok(());
+        }
         if assignment.target.value == "." {
             return Ok(());
         }
         self.not_yet("a symbol assignment outside of an output section", span)
     }
 
-    fn output(&mut self, output: &OutputSection) -> Result<()> {
+    fn add_statement(&mut self, span: Span, action: Action) -> u32 {
+        let number = self.program.statements.len() as u32;
+        self.program.statements.push(ScriptStatement {
+            source: self.source,
+            span,
+            action,
+        });
+        number
+    }
+
+    fn add_item(&mut self, span: Span, action: Action) {
+        let number = self.add_statement(span, action);
+        self.program.items.push(Item::Statement(number));
+    }
+
+    /// Refuses what has no meaning yet for relocatable output.
+    fn check_relocatable(&self, output: &OutputSection) -> Result<()> {
         let unsupported = [
             (output.load_address.as_ref().map(|expr| expr.span), "AT"),
             (output.subalign.as_ref().map(|expr| expr.span), "SUBALIGN"),
@@ -140,6 +192,18 @@ impl<'a> Compiler<'a, '_> {
             .find_map(|(span, what)| Some((span?, what)))
         {
             return self.not_yet(what, span);
+        }
+        if let Some(address) = &output.address
+            && !matches!(&address.kind, ExprKind::Int(int) if int.value == 0)
+        {
+            return self.not_yet("an address other than 0", address.span);
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, output: &OutputSection) -> Result<()> {
+        if self.relocatable {
+            self.check_relocatable(output)?;
         }
         let constraint = match output
             .constraint
@@ -155,14 +219,11 @@ impl<'a> Compiler<'a, '_> {
                 return self.not_yet("SPECIAL", span);
             }
         };
-        if let Some(address) = &output.address
-            && !matches!(&address.kind, ExprKind::Int(int) if int.value == 0)
-        {
-            return self.not_yet("an address other than 0", address.span);
-        }
+        // In an image the layout evaluates it.
         let align = output
             .align
             .as_ref()
+            .filter(|_| self.relocatable)
             .map(|align| self.alignment(align))
             .transpose()?;
         let mut parts = Vec::new();
@@ -172,7 +233,21 @@ impl<'a> Compiler<'a, '_> {
             self.statement(statement, output.is_discard(), &mut parts)?;
         }
         self.source = source;
+        let spec = OutputSpec {
+            source: self.source,
+            span: output.name.span,
+            address: output.address.clone(),
+            section_type: output.section_type.as_ref().map(|kind| kind.value.clone()),
+            load_address: output.load_address.clone(),
+            align: output.align.clone(),
+            align_with_input: output.align_with_input,
+            subalign: output.subalign.clone(),
+            placement: output.placement.clone(),
+        };
+        let number = self.program.rules.outputs.len() as u32;
+        self.program.items.push(Item::Section(number));
         self.program.rules.outputs.push(OutputRule {
+            spec,
             name: self
                 .storage
                 .names
@@ -245,6 +320,8 @@ impl<'a> Compiler<'a, '_> {
                 size: *size,
                 value: value.clone(),
             },
+            Statement::Assert(assertion) if !self.relocatable => Action::Assert(assertion.clone()),
+            Statement::Fill(fill) if !self.relocatable => Action::Fill(fill.clone()),
             Statement::Assert(_) => return self.not_yet("ASSERT", statement.span),
             Statement::Fill(_) => return self.not_yet("FILL", statement.span),
             Statement::Include(_) => {
@@ -258,18 +335,14 @@ impl<'a> Compiler<'a, '_> {
             ));
         }
         let emits_data = matches!(action, Action::Data { .. });
-        let number = self.program.statements.len() as u32;
-        self.program.statements.push(ScriptStatement {
-            source: self.source,
-            span: statement.span,
-            action,
-        });
+        let number = self.add_statement(statement.span, action);
         parts.push(Part::Statement { number, emits_data });
         Ok(())
     }
 
     fn input(&self, input: &InputSpec) -> Result<InputRule> {
         let mut rule = InputRule {
+            keep: input.keep,
             file: input.file.pattern.value.clone(),
             exclude: input
                 .file
@@ -319,6 +392,23 @@ impl<'a> Compiler<'a, '_> {
                 .collect(),
         };
         Ok(rule)
+    }
+}
+
+/// Makes every symbol that the scripts' assignments and assertions name one that the link needs, so
+/// that PROVIDE gives it (ld/ldexp.c, `fold_name`, which adds such names to the undefined symbols).
+fn mention_symbols<'a>(sources: &Sources, storage: &'a Storage, resolved: &mut Resolved<'a>) {
+    let mut names = Vec::new();
+    for (_, script) in sources.scripts() {
+        for assignment in script.assignments() {
+            names.extend(assignment.value.symbols());
+        }
+    }
+    for name in names {
+        if resolved.global(name.as_bytes()).is_none() {
+            let id = resolved.need(storage.names.alloc(name.as_bytes().to_vec()));
+            resolved.globals[id].script_only = true;
+        }
     }
 }
 

@@ -79,7 +79,9 @@ impl Scope for StatementScope<'_, '_> {
                     )),
                 }
             }
-            (Definition::Object { .. } | Definition::Script, _) => Lookup::NotYet,
+            (Definition::Object { .. } | Definition::Made { .. } | Definition::Script, _) => {
+                Lookup::NotYet
+            }
             (Definition::Undefined { .. } | Definition::Common { .. }, _) => Lookup::Missing,
         }
     }
@@ -128,6 +130,8 @@ impl Program<'_> {
                 });
             }
             Action::Assign { assignment, .. } => assignment,
+            // The compiler refuses them for relocatable output.
+            Action::Fill(_) | Action::Assert(_) => return Ok(dot),
         };
         let scope = StatementScope {
             resolved,
@@ -212,7 +216,7 @@ impl Program<'_> {
 }
 
 /// The low bytes of `value` in the output's byte order.
-fn encode(value: u64, size: DataSize, endian: Endian) -> Vec<u8> {
+pub(crate) fn encode(value: u64, size: DataSize, endian: Endian) -> Vec<u8> {
     let size = size.bytes() as usize;
     match endian {
         Endian::Little => value.to_le_bytes()[..size].to_vec(),

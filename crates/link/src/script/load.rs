@@ -12,7 +12,7 @@ use klink_script::{
 };
 
 use sources::Included;
-pub(crate) use sources::Sources;
+pub(crate) use sources::{Located, Sources};
 
 use crate::error::{LinkError, Result};
 use crate::input::{FileData, Storage, read_path};

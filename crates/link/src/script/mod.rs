@@ -4,7 +4,7 @@ mod compile;
 mod execute;
 mod load;
 
-use klink_script::{Assignment, DataSize, Diagnostic, Expr, Span};
+use klink_script::{Assertion, Assignment, DataSize, Diagnostic, Expr, Span};
 
 use crate::error::{LinkError, Result};
 use crate::id::GlobalId;
@@ -12,8 +12,8 @@ use crate::options::Options;
 use crate::rules::Rules;
 
 pub(crate) use compile::compile;
-pub(crate) use execute::ScriptState;
-pub(crate) use load::{LoadedInput, Sources, load};
+pub(crate) use execute::{ScriptState, encode};
+pub(crate) use load::{LoadedInput, Located, Sources, load};
 
 /// A compiled script.
 pub(crate) struct Program<'a> {
@@ -21,6 +21,17 @@ pub(crate) struct Program<'a> {
     pub rules: Rules<'a>,
     /// What is executed besides, by number.
     pub statements: Vec<ScriptStatement>,
+    /// The outermost level, in order.
+    pub items: Vec<Item>,
+}
+
+/// What stands at the outermost level, or directly inside SECTIONS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// An output section statement: its number among the rules.
+    Section(u32),
+    /// Any other statement that is executed, by number.
+    Statement(u32),
 }
 
 /// A statement to execute.
@@ -42,6 +53,10 @@ pub(crate) enum Action {
     },
     /// Puts a number into the section.
     Data { size: DataSize, value: Expr },
+    /// What gaps behind it are filled with.
+    Fill(Expr),
+    /// `ASSERT`.
+    Assert(Assertion),
 }
 
 /// Refuses what only links other than `-r` have.
@@ -52,15 +67,15 @@ pub(crate) fn refuse_final_links(options: &Options) -> Result<()> {
     if options.inputs.is_empty() && options.scripts.is_empty() {
         return Err(LinkError::NoInput);
     }
-    let what = match options.not_yet.first() {
-        Some(option) => option.clone(),
-        None if options.relocatable() => return Ok(()),
-        None => "a link without -r".to_owned(),
-    };
-    Err(LinkError::NotYet { what })
+    match options.not_yet.first() {
+        Some(option) => Err(LinkError::NotYet {
+            what: option.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// A diagnostic as an error of the link.
-fn script_error(sources: &Sources, source: usize, diagnostic: Diagnostic) -> LinkError {
+pub(crate) fn script_error(sources: &Sources, source: usize, diagnostic: Diagnostic) -> LinkError {
     LinkError::Script(diagnostic.render(sources.source(source), false))
 }

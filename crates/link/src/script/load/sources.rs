@@ -10,7 +10,10 @@ use crate::options::ByteOrder;
 
 /// Something in a script, and where it stands.
 #[derive(Debug)]
-#[allow(dead_code, reason = "links with addresses read it, which are being built")]
+#[allow(
+    dead_code,
+    reason = "links with addresses read it, which are being built"
+)]
 pub(crate) struct Located<'s, T> {
     /// Number of the source.
     pub source: usize,
@@ -55,7 +58,10 @@ pub(super) struct Included {
     pub statements: Vec<Spanned<Statement>>,
 }
 
-#[allow(dead_code, reason = "links with addresses read the rest, which are being built")]
+#[allow(
+    dead_code,
+    reason = "links with addresses read the rest, which are being built"
+)]
 impl Sources {
     /// The scripts, each with the number of its source, in the order in which they count. INCLUDE of
     /// commands, section items and memory regions is done; for that in output sections, see

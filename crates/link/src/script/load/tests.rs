@@ -262,8 +262,16 @@ fn every_built_in_script_is_one() {
 fn built_in_scripts_have_the_sections_of_gnu_ld_in_order() {
     for (ld, emulation, flags) in [
         ("ld", "elf_x86_64", &[] as &[&str]),
+        ("ld", "elf_x86_64", &["-pie"]),
+        ("ld", "elf_x86_64", &["-shared"]),
+        ("ld", "elf_x86_64", &["-N"]),
+        ("ld", "elf_x86_64", &["-z", "now"]),
+        ("ld", "elf_x86_64", &["-z", "noseparate-code"]),
         ("ld", "elf_i386", &[]),
+        ("ld", "elf_i386", &["-shared"]),
         ("hppa-linux-gnu-ld", "hppalinux", &[]),
+        ("hppa-linux-gnu-ld", "hppalinux", &["-N"]),
+        ("hppa-linux-gnu-ld", "hppalinux", &["-pie"]),
     ] {
         let output = std::process::Command::new(ld)
             .args(["-m", emulation, "--verbose"])

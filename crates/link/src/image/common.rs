@@ -1,0 +1,57 @@
+//! Common symbols get room: each in a section `COMMON` of the object that has the winning mention,
+//! which scripts place with `*(COMMON)`.
+
+use object::elf;
+
+use crate::id::{GlobalId, IdVec, ObjectId};
+use crate::input::InputSection;
+use crate::layout::align_up;
+use crate::resolve::{Definition, MadePlace, Resolved};
+
+/// What patterns of scripts call the sections of common symbols.
+const NAME: &[u8] = b"COMMON";
+
+/// Gives every common symbol its place.
+pub(super) fn allocate(resolved: &mut Resolved<'_>) {
+    let mut per_object: IdVec<ObjectId, Vec<GlobalId>> =
+        IdVec::filled(Vec::new(), resolved.objects.len());
+    let mut any = false;
+    for (id, global) in resolved.globals.iter_ids() {
+        if let Definition::Common { object, .. } = global.definition {
+            per_object[object].push(id);
+            any = true;
+        }
+    }
+    if !any {
+        return;
+    }
+    for object in per_object.ids() {
+        let globals = std::mem::take(&mut per_object[object]);
+        if globals.is_empty() {
+            continue;
+        }
+        let flags = elf::SHF_ALLOC.0 | elf::SHF_WRITE.0;
+        let section = resolved.add_made(
+            InputSection::plain(NAME, elf::SHT_NOBITS.0, flags, &[]),
+            MadePlace::Behind(object),
+        );
+        let (mut size, mut largest) = (0, 1);
+        for id in globals {
+            let global = &mut resolved.globals[id];
+            let Definition::Common { align, .. } = global.definition else {
+                continue;
+            };
+            let align = if align.is_power_of_two() { align } else { 1 };
+            let offset = align_up(size, align).unwrap_or(u64::MAX / 2);
+            global.definition = Definition::Made { section, offset };
+            if global.symbol_type == elf::STT_NOTYPE.0 || global.symbol_type == elf::STT_COMMON.0 {
+                global.symbol_type = elf::STT_OBJECT.0;
+            }
+            size = offset.saturating_add(global.size);
+            largest = largest.max(align);
+        }
+        let made = resolved.made_section_mut(section);
+        made.size = size;
+        made.align = largest;
+    }
+}

@@ -1,0 +1,180 @@
+//! The link of an image: a kernel, a program, a shared object, with final addresses.
+
+mod common;
+mod data_segment;
+pub(crate) mod layout;
+mod merged;
+mod regions;
+mod relocate;
+mod report;
+mod scope;
+mod segments;
+mod symtab;
+mod values;
+mod write;
+
+pub(crate) use segments::Segment;
+
+use klink_arch::Arch;
+use klink_script::eval::evaluate_address;
+
+use self::layout::{ImageLayout, LayoutInput, Layouter};
+use self::merged::Merges;
+use self::relocate::Relocator;
+use self::values::{SymbolValue, Values};
+use crate::error::Result;
+use crate::input::Storage;
+use crate::made::{self, BuildIdNote, NOTE_HEADER};
+use crate::options::Options;
+use crate::output::Traits;
+use crate::report::{Clock, Report};
+use crate::resolve::Resolved;
+use crate::script::{self, Sources};
+use crate::{assign, target};
+
+/// Links an image from resolved inputs. Gives its bytes.
+///
+/// # Errors
+/// [`crate::LinkError`]: everything that is wrong with scripts, symbols and relocations.
+pub(crate) fn link<'a>(
+    options: &Options,
+    sources: &Sources,
+    storage: &'a Storage,
+    mut resolved: Resolved<'a>,
+    arch: &'static Arch,
+    build_id: Option<BuildIdNote>,
+    mut clock: Clock,
+) -> Result<(Report, Vec<u8>)> {
+    common::allocate(&mut resolved);
+    let program = script::compile(sources, storage, &mut resolved, false)?;
+    let mut assigned = assign::assign(&resolved, &program, options, false, arch)?;
+    layout::apply_section_types(&program, &mut assigned, sources)?;
+    clock.lap("assign sections");
+
+    let merges = Merges::new(&resolved, &assigned.outputs);
+    clock.lap("merge strings");
+
+    let has_discards = assigned.has_discards;
+    let layouter = Layouter::new(LayoutInput {
+        resolved: &resolved,
+        program: &program,
+        sources,
+        options,
+        arch,
+        assigned,
+        merges,
+    })?;
+    let layout = layouter.run(has_discards)?;
+    clock.lap("lay out");
+
+    let values = Values::new(&resolved, &layout);
+    let symbols = symtab::build(&symtab::TableInput {
+        resolved: &resolved,
+        layout: &layout,
+        values: &values,
+        arch,
+        options,
+    });
+    clock.lap("list symbols");
+
+    let relocator = Relocator {
+        resolved: &resolved,
+        layout: &layout,
+        values: &values,
+        arch,
+        gp: global_pointer(&resolved, &values, arch),
+        segment_bases: segment_bases(&layout),
+    };
+    let image = write::Image {
+        resolved: &resolved,
+        layout: &layout,
+        values: &values,
+        symbols: &symbols,
+        relocator: &relocator,
+        options,
+        arch,
+        entry: entry(options, sources, &resolved, &layout, &values)?,
+        flags: target::flags(&resolved, arch),
+    };
+    let file = image.lay_out_file();
+    let mut bytes = image.fill(&file)?;
+    clock.lap("write");
+
+    let note = build_id.and_then(|BuildIdNote { section, size }| {
+        let output = layout.placements.output(section)?;
+        let start = file.offset_of(output) + layout.placements.offset(section);
+        let start = start as usize + NOTE_HEADER;
+        Some(start..start + size)
+    });
+    made::fill_build_id(options, &mut bytes, note);
+    clock.lap("hash");
+    let report = crate::report::of_image(
+        clock,
+        &layout.outputs,
+        resolved.objects.len(),
+        symbols.symbols.len() - 1,
+        layout.warnings.clone(),
+        bytes.len(),
+    );
+    Ok((report, bytes))
+}
+
+/// The address that the program starts at: of `-e`, ENTRY, or `start`, else of the code
+/// (ld/ldlang.c, `lang_end`).
+fn entry(
+    options: &Options,
+    sources: &Sources,
+    resolved: &Resolved<'_>,
+    layout: &ImageLayout<'_>,
+    values: &Values<'_, '_>,
+) -> Result<u64> {
+    let of_symbol = |name: &str| match values.global(resolved.global(name.as_bytes())?) {
+        SymbolValue::Address { address, .. } | SymbolValue::Absolute(address) => Some(address),
+        _ => None,
+    };
+    let named = options
+        .entry
+        .as_deref()
+        .or(sources.entry().map(|name| name.value.as_str()));
+    if let Some(address) = of_symbol(named.unwrap_or("start")) {
+        return Ok(address);
+    }
+    let source = klink_script::Source::new("-e", named.unwrap_or(""));
+    let number = klink_script::parse_expression(&source)
+        .ok()
+        .and_then(|expr| evaluate_address(&expr, &klink_script::eval::Constants).ok());
+    if let Some(number) = number.filter(|_| named.is_some()) {
+        return Ok(number);
+    }
+    let is_code = layout.outputs.by_name(b".text");
+    let default = is_code.map(|id| layout.outputs.sections[id].address);
+    Ok(default
+        .filter(|_| options.entry.is_some() || named.is_none() || default.is_some())
+        .unwrap_or(0))
+}
+
+/// Where the global pointer points at run time.
+fn global_pointer(resolved: &Resolved<'_>, values: &Values<'_, '_>, arch: &Arch) -> u64 {
+    let symbol = arch
+        .global_pointer
+        .and_then(|name| resolved.global(name.as_bytes()));
+    symbol.map_or(0, |symbol| values.global(symbol).address())
+}
+
+/// Where the segments of what is read only and of what is written begin (bfd/elf32-hppa.c,
+/// `hppa_record_segment_addr`).
+fn segment_bases(layout: &ImageLayout<'_>) -> [u64; 2] {
+    let mut bases = [u64::MAX; 2];
+    for &id in &layout.outputs.order {
+        let section = &layout.outputs.sections[id];
+        if !section.traits.contains(Traits::ALLOC | Traits::LOAD) {
+            continue;
+        }
+        let Some(start) = layout.segments.base_of(id) else {
+            continue;
+        };
+        let kind = usize::from(!section.traits.contains(Traits::READ_ONLY));
+        bases[kind] = bases[kind].min(start);
+    }
+    bases
+}

@@ -1,0 +1,133 @@
+//! Memory regions: MEMORY's, and the default one that all addresses belong to.
+
+use klink_script::{MemoryRegion, RegionFlag};
+
+use crate::output::Traits;
+
+/// A region of memory while a pass fills it.
+#[derive(Clone, Debug)]
+pub(super) struct Region {
+    pub name: String,
+    /// Other names that `REGION_ALIAS` gives it.
+    aliases: Vec<String>,
+    pub origin: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Which sections without a region go here: some of these …
+    with: Vec<RegionFlag>,
+    /// … and none of these.
+    without: Vec<RegionFlag>,
+    /// The next free address.
+    pub current: u64,
+    /// The section whose distance between load address and address the next one keeps.
+    pub last: Option<crate::id::OutputId>,
+}
+
+/// A region, by number; the default one is number 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RegionId(usize);
+
+/// The region without a name, which is all memory.
+pub(super) const DEFAULT: RegionId = RegionId(0);
+
+/// All regions of a link.
+#[derive(Clone, Debug)]
+pub(super) struct Regions {
+    regions: Vec<Region>,
+}
+
+impl Regions {
+    /// The default region alone.
+    pub(super) fn new() -> Self {
+        Self {
+            regions: vec![Region {
+                name: "*default*".to_owned(),
+                aliases: Vec::new(),
+                origin: 0,
+                length: u64::MAX,
+                with: Vec::new(),
+                without: Vec::new(),
+                current: 0,
+                last: None,
+            }],
+        }
+    }
+
+    /// Adds a region of a script, once its numbers are known.
+    pub(super) fn add(&mut self, region: &MemoryRegion, origin: u64, length: u64) {
+        let flags = |without| {
+            let chosen = region
+                .attributes
+                .iter()
+                .filter(move |a| a.without == without);
+            chosen.map(|attribute| attribute.flag).collect()
+        };
+        self.regions.push(Region {
+            name: region.name.value.clone(),
+            aliases: Vec::new(),
+            origin,
+            length,
+            with: flags(false),
+            without: flags(true),
+            current: origin,
+            last: None,
+        });
+    }
+
+    /// Gives a region a second name; `false` if there is no such region.
+    pub(super) fn alias(&mut self, alias: &str, region: &str) -> bool {
+        let Some(id) = self.find(region) else {
+            return false;
+        };
+        self.regions[id.0].aliases.push(alias.to_owned());
+        true
+    }
+
+    /// Whether a script defines any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.regions.len() == 1
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<RegionId> {
+        let is = |region: &Region| region.name == name || region.aliases.iter().any(|a| a == name);
+        self.regions.iter().position(is).map(RegionId)
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<&Region> {
+        self.find(name).map(|id| &self.regions[id.0])
+    }
+
+    pub(super) fn get(&self, id: RegionId) -> &Region {
+        &self.regions[id.0]
+    }
+
+    pub(super) fn get_mut(&mut self, id: RegionId) -> &mut Region {
+        &mut self.regions[id.0]
+    }
+
+    /// Empties all of them before a pass.
+    pub(super) fn reset(&mut self) {
+        for region in &mut self.regions {
+            region.current = region.origin;
+            region.last = None;
+        }
+    }
+
+    /// The region for a section that names none (ld/ldlang.c, `lang_memory_default`): the first whose
+    /// attributes fit.
+    pub(super) fn default_for(&self, traits: Traits) -> RegionId {
+        let has = |flag: &RegionFlag| match flag {
+            RegionFlag::Alloc => traits.contains(Traits::ALLOC),
+            RegionFlag::ReadOnly => traits.contains(Traits::READ_ONLY),
+            RegionFlag::ReadWrite => {
+                !traits.intersects(Traits::READ_ONLY | Traits::CODE)
+                    && traits.contains(Traits::ALLOC)
+            }
+            RegionFlag::Executable => traits.contains(Traits::CODE),
+            RegionFlag::Initialized => traits.contains(Traits::LOAD),
+        };
+        let fits = |region: &Region| region.with.iter().any(has) && !region.without.iter().any(has);
+        let found = self.regions.iter().skip(1).position(fits);
+        found.map_or(DEFAULT, |at| RegionId(at + 1))
+    }
+}

@@ -1,0 +1,325 @@
+//! Relocations of an image: their values go into the bytes, and with `--emit-relocs` they stay.
+
+use klink_arch::{Addends, Arch, RelocError, Relocation, Value, Values as Formula};
+
+use super::layout::ImageLayout;
+use super::values::{SymbolValue, Values};
+use crate::error::{LinkError, OutOfRange};
+use crate::id::{ObjectId, SectionId};
+use crate::input::{InputSection, RawRelocation};
+use crate::output::Traits;
+use crate::relocate::bad_relocation;
+use crate::resolve::Resolved;
+
+/// What all relocations of a link are applied with.
+pub(super) struct Relocator<'a, 'l> {
+    pub resolved: &'l Resolved<'a>,
+    pub layout: &'l ImageLayout<'a>,
+    pub values: &'l Values<'a, 'l>,
+    pub arch: &'static Arch,
+    /// Where the global pointer points.
+    pub gp: u64,
+    /// Where the segments of code and of data begin, for relocations that count from there.
+    pub segment_bases: [u64; 2],
+}
+
+/// A problem of a relocation, to be told with all others.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// Nothing defines its symbol.
+    Undefined(Reference),
+    /// Anything else.
+    Error(LinkError),
+}
+
+/// A place that refers to a symbol.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reference {
+    pub section: SectionId,
+    pub offset: u64,
+    pub symbol: u32,
+}
+
+impl<'a> Relocator<'a, '_> {
+    /// Applies all relocations of `section` to `bytes`, its part of the output.
+    pub(super) fn apply(&self, section: SectionId, bytes: &mut [u8], problems: &mut Vec<Problem>) {
+        let input = self.resolved.section(section);
+        let Some(output) = self.layout.placements.output(section) else {
+            return;
+        };
+        let base = self.layout.outputs.sections[output]
+            .address
+            .wrapping_add(self.layout.placements.offset(section));
+        let (object, _) = self.resolved.section_place(section);
+        let explicit = input.relocations.is_rela();
+        for relocation in input.relocations.iter() {
+            let result = self.apply_one(object, section, base, explicit, &relocation, bytes);
+            if let Err(problem) = result {
+                problems.push(problem);
+            }
+        }
+    }
+
+    fn apply_one(
+        &self,
+        object: ObjectId,
+        section: SectionId,
+        base: u64,
+        explicit: bool,
+        relocation: &RawRelocation,
+        bytes: &mut [u8],
+    ) -> Result<(), Problem> {
+        let Some(row) = self.arch.relocation(relocation.number) else {
+            return Err(self.bad(
+                section,
+                relocation,
+                format!(
+                    "unknown relocation type {} of {}",
+                    relocation.number, self.arch.name
+                ),
+            ));
+        };
+        if matches!(row.value, Value::Marker) {
+            return Ok(());
+        }
+        let field = bytes
+            .get_mut(relocation.offset as usize..)
+            .unwrap_or_default();
+        let target = self.values.of(object, relocation.symbol);
+        match target {
+            SymbolValue::Undefined { weak: false } => {
+                return Err(Problem::Undefined(Reference {
+                    section,
+                    offset: relocation.offset,
+                    symbol: relocation.symbol,
+                }));
+            }
+            SymbolValue::Discarded => return self.discarded(section, relocation, row, field),
+            _ => {}
+        }
+        let addend = match explicit {
+            true => relocation.addend,
+            false => row
+                .implicit_addend(self.arch.endian, field)
+                .map_err(|error| self.failed(section, relocation, row, error))?,
+        };
+        let (symbol, addend) = self.through_merges(object, relocation, target, addend);
+        let place = base.wrapping_add(relocation.offset);
+        let formula = Formula {
+            symbol,
+            addend,
+            place,
+            gp: self.gp,
+            segment_base: self.segment_base(target),
+            section_base: target
+                .output()
+                .map_or(0, |output| self.layout.outputs.sections[output].address),
+            size: self.symbol_size(object, relocation.symbol),
+            ..Formula::default()
+        };
+        let far = row.far_from_gp.filter(|_| self.is_far_from_gp(target));
+        let result = match far {
+            None => row.apply(self.arch.endian, field, &formula),
+            Some(rewrite) => self.apply_far(row, rewrite, field, &formula),
+        };
+        result.map_err(|error| self.failed(section, relocation, row, error))
+    }
+
+    /// Takes the global pointer out of an instruction whose symbol is not near it, then applies the
+    /// address itself.
+    fn apply_far(
+        &self,
+        row: &Relocation,
+        rewrite: klink_arch::Rewrite,
+        field: &mut [u8],
+        formula: &Formula,
+    ) -> Result<(), RelocError> {
+        let instruction = row.field.read(self.arch.endian, field)?;
+        if let Some(changed) = rewrite.rewrite(instruction) {
+            row.field.write(self.arch.endian, field, changed)?;
+        }
+        row.as_far_from_gp().apply(self.arch.endian, field, formula)
+    }
+
+    /// S and A where the symbol is a merged section's: the entry that S + A is in counts then, not
+    /// the section (bfd/elf.c, `_bfd_elf_rela_local_sym`).
+    fn through_merges(
+        &self,
+        object: ObjectId,
+        relocation: &RawRelocation,
+        target: SymbolValue,
+        addend: i64,
+    ) -> (u64, i64) {
+        let plain = (target.address(), addend);
+        let Some((section, offset)) = self.merged_place(object, relocation.symbol) else {
+            return plain;
+        };
+        let place = offset.wrapping_add_signed(addend);
+        match self.values.in_section(section, place) {
+            // All of the value is in S now: what is left of A is what a field selector may round.
+            SymbolValue::Address { address, .. } => {
+                (address.wrapping_sub(addend.cast_unsigned()), addend)
+            }
+            _ => plain,
+        }
+    }
+
+    /// The merged section whose section symbol this is.
+    fn merged_place(&self, object: ObjectId, symbol: u32) -> Option<(SectionId, u64)> {
+        if symbol as usize >= self.resolved.objects[object].first_global {
+            return None;
+        }
+        let named = self.resolved.objects[object].symbols.get(symbol as usize)?;
+        if named.symbol_type != object::elf::STT_SECTION.0 {
+            return None;
+        }
+        let (section, offset) = self.resolved.place_of_symbol(object, symbol)?;
+        self.layout
+            .merges
+            .contains(section)
+            .then_some((section, offset))
+    }
+
+    /// Where an emitted relocation against the section symbol of a merged section points: the
+    /// output section's addend. `None` where nothing was merged.
+    pub(super) fn merged_addend(
+        &self,
+        object: ObjectId,
+        relocation: &RawRelocation,
+    ) -> Option<i64> {
+        let (section, offset) = self.merged_place(object, relocation.symbol)?;
+        let (section, offset) = self
+            .layout
+            .merges
+            .place(section, offset.wrapping_add_signed(relocation.addend));
+        Some(
+            self.layout
+                .placements
+                .offset(section)
+                .wrapping_add(offset)
+                .cast_signed(),
+        )
+    }
+
+    fn segment_base(&self, target: SymbolValue) -> u64 {
+        let is_code = target.output().is_some_and(|output| {
+            let section = &self.layout.outputs.sections[output];
+            section.traits.contains(Traits::CODE)
+        });
+        self.segment_bases[usize::from(!is_code)]
+    }
+
+    fn is_far_from_gp(&self, target: SymbolValue) -> bool {
+        match target.output() {
+            Some(output) => self.layout.outputs.sections[output]
+                .traits
+                .contains(Traits::CODE),
+            None => !matches!(target, SymbolValue::Absolute(_)),
+        }
+    }
+
+    fn symbol_size(&self, object: ObjectId, symbol: u32) -> u64 {
+        match self.resolved.global_of(object, symbol) {
+            Some(global) => self.resolved.globals[global].size,
+            None => {
+                let symbols = &self.resolved.objects[object].symbols;
+                symbols.get(symbol as usize).map_or(0, |symbol| symbol.size)
+            }
+        }
+    }
+
+    /// A relocation whose symbol is in a section that is not in the output: in debugging and unwind
+    /// sections it is zeroed, elsewhere it is an error (bfd/elflink.c, `elf_link_input_bfd`).
+    fn discarded(
+        &self,
+        section: SectionId,
+        relocation: &RawRelocation,
+        row: &Relocation,
+        field: &mut [u8],
+    ) -> Result<(), Problem> {
+        let input = self.resolved.section(section);
+        if !excuses_discarded(input) {
+            return Err(Problem::Error(crate::relocate::discarded_error(
+                self.resolved,
+                section,
+                relocation,
+            )));
+        }
+        let end = row.len().min(field.len());
+        field[..end].fill(0);
+        // A pair of zeros would end a list of ranges (bfd/reloc.c, `_bfd_clear_contents`).
+        if input.name == b".debug_ranges" && end > 0 {
+            let low = match self.arch.endian {
+                klink_arch::Endian::Little => 0,
+                klink_arch::Endian::Big => end - 1,
+            };
+            field[low] = 1;
+        }
+        Ok(())
+    }
+
+    fn bad(&self, section: SectionId, relocation: &RawRelocation, what: String) -> Problem {
+        Problem::Error(bad_relocation(
+            self.resolved,
+            section,
+            relocation.offset,
+            what,
+        ))
+    }
+
+    fn failed(
+        &self,
+        section: SectionId,
+        relocation: &RawRelocation,
+        row: &Relocation,
+        error: RelocError,
+    ) -> Problem {
+        let RelocError::OutOfRange { value, bits } = error else {
+            return self.bad(section, relocation, format!("{}: {error}", row.name));
+        };
+        let (object, _) = self.resolved.section_place(section);
+        Problem::Error(LinkError::OutOfRange(Box::new(OutOfRange {
+            file: self.resolved.objects[object].name.clone(),
+            symbol: self.symbol_name(object, relocation.symbol),
+            value: value.cast_signed(),
+            bits,
+            section: String::from_utf8_lossy(self.resolved.section(section).name).into_owned(),
+            offset: relocation.offset,
+            nearest_island: None,
+            remedy: if row.branch.is_some() {
+                "compile with -ffunction-sections, so that a stub can stand nearer"
+            } else {
+                "move the sections nearer together, or compile for a larger code model"
+            },
+        })))
+    }
+
+    /// What messages call a symbol: a section symbol has its section's name.
+    pub(super) fn symbol_name(&self, object: ObjectId, symbol: u32) -> String {
+        let file = &self.resolved.objects[object];
+        let Some(symbol) = file.symbols.get(symbol as usize) else {
+            return "?".to_owned();
+        };
+        let name = match symbol.place {
+            crate::input::SymbolPlace::Section(section)
+                if symbol.symbol_type == object::elf::STT_SECTION.0 =>
+            {
+                file.sections[section as usize].name
+            }
+            _ => symbol.name,
+        };
+        String::from_utf8_lossy(name).into_owned()
+    }
+}
+
+/// Whether references from a section to what is not there are no error.
+fn excuses_discarded(input: &InputSection<'_>) -> bool {
+    Traits::of(input).contains(Traits::DEBUGGING)
+        || [&b".eh_frame"[..], b".gcc_except_table", b".sframe"].contains(&input.name)
+        || input.name.starts_with(b".stab")
+}
+
+/// Whether the architecture's relocations have explicit addends.
+pub(super) fn has_explicit_addends(arch: &Arch) -> bool {
+    matches!(arch.addends, Addends::Rela)
+}

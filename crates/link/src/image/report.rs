@@ -1,0 +1,78 @@
+//! What is wrong with an image's relocations, told as users of linkers know it.
+
+use std::collections::BTreeMap;
+
+use object::elf;
+
+use super::relocate::{Problem, Reference, Relocator};
+use crate::error::{LinkError, Result, UndefinedReference};
+use crate::id::SectionId;
+use crate::input::SymbolPlace;
+use crate::options::Options;
+
+/// One error for all problems; none is success. Problems came from many threads: they are told in
+/// the order of their sections.
+pub(super) fn problems(
+    relocator: &Relocator<'_, '_>,
+    _options: &Options,
+    problems: Vec<Problem>,
+) -> Result<()> {
+    let mut undefined: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for problem in problems {
+        match problem {
+            Problem::Undefined(reference) => {
+                let (object, _) = relocator.resolved.section_place(reference.section);
+                let name = relocator.symbol_name(object, reference.symbol);
+                undefined.entry(name).or_default().push(reference);
+            }
+            Problem::Error(error) => errors.push(error),
+        }
+    }
+    let mut undefined: Vec<(String, Vec<Reference>)> = undefined.into_iter().collect();
+    for (_, references) in &mut undefined {
+        references.sort_by_key(|reference| (reference.section, reference.offset));
+    }
+    undefined.sort_by_key(|(_, references)| (references[0].section, references[0].offset));
+    let undefined = undefined
+        .into_iter()
+        .map(|(symbol, references)| LinkError::Undefined {
+            symbol,
+            count: references.len(),
+            references: references
+                .iter()
+                .take(crate::error::MAX_REFERENCES)
+                .map(|reference| describe(relocator, reference))
+                .collect(),
+        });
+    let mut all: Vec<LinkError> = undefined.collect();
+    // Their texts begin with file, section and offset.
+    errors.sort_by_cached_key(ToString::to_string);
+    all.append(&mut errors);
+    LinkError::all(all)
+}
+
+fn describe(relocator: &Relocator<'_, '_>, reference: &Reference) -> UndefinedReference {
+    let (object, _) = relocator.resolved.section_place(reference.section);
+    let section = relocator.resolved.section(reference.section);
+    UndefinedReference {
+        file: relocator.resolved.objects[object].name.clone(),
+        section: String::from_utf8_lossy(section.name).into_owned(),
+        offset: reference.offset,
+        function: function_at(relocator, reference.section, reference.offset),
+    }
+}
+
+/// The function that holds an offset of a section.
+fn function_at(relocator: &Relocator<'_, '_>, section: SectionId, offset: u64) -> Option<String> {
+    let (object, index) = relocator.resolved.section_place(section);
+    let symbols = relocator.resolved.objects[object].symbols.iter();
+    let inside = symbols.filter(|symbol| {
+        symbol.place == SymbolPlace::Section(index)
+            && symbol.symbol_type == elf::STT_FUNC.0
+            && symbol.value <= offset
+            && (symbol.size == 0 || offset - symbol.value < symbol.size)
+    });
+    let function = inside.max_by_key(|symbol| symbol.value)?;
+    Some(String::from_utf8_lossy(function.name).into_owned())
+}

@@ -1,0 +1,240 @@
+//! The symbol table of an image.
+
+use klink_arch::Arch;
+use object::elf;
+
+use super::layout::ImageLayout;
+use super::values::{SymbolValue, Values};
+use crate::id::{GlobalId, IdVec, ObjectId, OutputId};
+use crate::input::{InputSymbol, Object, SymbolPlace};
+use crate::options::{DiscardLocals, Options, Strip};
+use crate::output::Traits;
+use crate::resolve::{Definition, Resolved};
+use crate::symtab::{OutputPlace, OutputSymbol, Strings, info, is_compiler_made, null_symbol};
+
+/// The symbol table of an image, and where each input's symbols went.
+pub(super) struct ImageSymbols {
+    /// The symbols; the first is the null symbol.
+    pub symbols: Vec<OutputSymbol>,
+    /// Number of the first symbol that is not local.
+    pub first_global: u32,
+    pub strings: Strings,
+    sections: IdVec<OutputId, u32>,
+    locals: IdVec<ObjectId, Vec<u32>>,
+    globals: IdVec<GlobalId, u32>,
+}
+
+impl ImageSymbols {
+    /// The number of an output section's symbol.
+    pub(super) fn section(&self, output: OutputId) -> u32 {
+        self.sections[output]
+    }
+
+    /// The number of symbol `index` of `object`; 0 if it is not in the table.
+    pub(super) fn number(&self, resolved: &Resolved<'_>, object: ObjectId, index: u32) -> u32 {
+        match resolved.global_of(object, index) {
+            Some(global) => self.globals[global],
+            None => self.locals[object]
+                .get(index as usize)
+                .copied()
+                .unwrap_or(0),
+        }
+    }
+}
+
+/// What a table is built from.
+pub(super) struct TableInput<'a, 'l> {
+    pub resolved: &'l Resolved<'a>,
+    pub layout: &'l ImageLayout<'a>,
+    pub values: &'l Values<'a, 'l>,
+    pub arch: &'static Arch,
+    pub options: &'l Options,
+}
+
+/// Builds the table: section symbols where relocations stay, each object's locals in order, globals
+/// that are hidden, and the other globals.
+pub(super) fn build(input: &TableInput<'_, '_>) -> ImageSymbols {
+    let resolved = input.resolved;
+    let mut table = ImageSymbols {
+        symbols: vec![null_symbol()],
+        first_global: 0,
+        strings: Strings::new(),
+        sections: IdVec::filled(0, input.layout.outputs.sections.len()),
+        locals: IdVec::default(),
+        globals: IdVec::filled(0, resolved.globals.len()),
+    };
+    if input.options.emit_relocations {
+        for &output in &input.layout.outputs.order {
+            table.sections[output] = table.symbols.len() as u32;
+            table.symbols.push(OutputSymbol {
+                value: input.layout.outputs.sections[output].address,
+                info: info(elf::STB_LOCAL.0, elf::STT_SECTION.0),
+                place: OutputPlace::Section(output),
+                ..null_symbol()
+            });
+        }
+    }
+    for (id, object) in resolved.objects.iter_ids() {
+        let numbers = if input.options.strip == Strip::All {
+            Vec::new()
+        } else {
+            add_locals(&mut table, input, id, object)
+        };
+        table.locals.push(numbers);
+    }
+    if input.options.strip != Strip::All {
+        add_globals(&mut table, input, true);
+    }
+    table.first_global = table.symbols.len() as u32;
+    if input.options.strip != Strip::All {
+        add_globals(&mut table, input, false);
+    }
+    table
+}
+
+fn add_locals(
+    table: &mut ImageSymbols,
+    input: &TableInput<'_, '_>,
+    id: ObjectId,
+    object: &Object<'_>,
+) -> Vec<u32> {
+    let mut numbers = vec![0; object.first_global];
+    let mut has_file_symbol = false;
+    let locals = &object.symbols[..object.first_global];
+    for (index, symbol) in locals.iter().enumerate().skip(1) {
+        let (place, value) = match symbol.place {
+            SymbolPlace::Undefined | SymbolPlace::Common => continue,
+            SymbolPlace::Absolute => (OutputPlace::Absolute, symbol.value),
+            SymbolPlace::Section(section) => {
+                let section = input.resolved.section_id(id, section);
+                match input.values.in_section(section, symbol.value) {
+                    SymbolValue::Address { address, output } => {
+                        (OutputPlace::Section(output), address)
+                    }
+                    _ => continue,
+                }
+            }
+        };
+        if symbol.symbol_type == elf::STT_SECTION.0 {
+            if let OutputPlace::Section(output) = place {
+                numbers[index] = table.sections[output];
+            }
+            continue;
+        }
+        if !stays(input, id, symbol) {
+            continue;
+        }
+        // As in relocatable output, every object's locals follow a FILE symbol.
+        let is_file = symbol.symbol_type == elf::STT_FILE.0;
+        if !is_file && !has_file_symbol {
+            let name = table.strings.add(&object.base_name);
+            table.symbols.push(OutputSymbol {
+                name,
+                info: info(elf::STB_LOCAL.0, elf::STT_FILE.0),
+                place: OutputPlace::Absolute,
+                ..null_symbol()
+            });
+        }
+        has_file_symbol = true;
+        numbers[index] = table.symbols.len() as u32;
+        let name = table.strings.add(symbol.name);
+        table.symbols.push(OutputSymbol {
+            name,
+            value,
+            size: symbol.size,
+            info: info(symbol.binding, symbol.symbol_type),
+            other: symbol.other,
+            place,
+        });
+    }
+    numbers
+}
+
+/// Whether a local symbol is in the table (bfd/elflink.c, `elf_link_input_bfd`): by default those
+/// that a compiler made up go where they are in merged sections.
+fn stays(input: &TableInput<'_, '_>, object: ObjectId, symbol: &InputSymbol<'_>) -> bool {
+    let made_up = || is_compiler_made(input.arch, symbol.name);
+    match input.options.discard {
+        DiscardLocals::All => false,
+        DiscardLocals::CompilerMade => !made_up(),
+        DiscardLocals::None => true,
+        DiscardLocals::Default => {
+            let SymbolPlace::Section(section) = symbol.place else {
+                return true;
+            };
+            let section = &input.resolved.objects[object].sections[section as usize];
+            !Traits::of(section).contains(Traits::MERGE) || !made_up()
+        }
+    }
+}
+
+fn is_hidden(other: u8) -> bool {
+    matches!(other & 3, 1 | 2)
+}
+
+/// Adds the globals that are local in the image, or those that are not.
+fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool) {
+    let resolved = input.resolved;
+    for (id, global) in resolved.globals.iter_ids() {
+        let (place, value, defined) = match input.values.global(id) {
+            SymbolValue::Address { address, output } => {
+                (OutputPlace::Section(output), address, true)
+            }
+            SymbolValue::Absolute(value) => (OutputPlace::Absolute, value, true),
+            SymbolValue::Undefined { .. } => (OutputPlace::Undefined, 0, false),
+            // Its section is discarded, and so is it.
+            SymbolValue::Discarded => continue,
+        };
+        // A symbol of the script stays global for all that objects say of its visibility.
+        let hidden = match input.layout.symbols.get(&id) {
+            Some(symbol) => symbol.hidden,
+            None => is_hidden(global.other),
+        };
+        if (defined && hidden) != local {
+            continue;
+        }
+        let (weak, strong) = match global.definition {
+            Definition::Object { weak, binding, .. } => (weak, binding),
+            Definition::Undefined { weak } => (weak, elf::STB_GLOBAL.0),
+            _ => (false, elf::STB_GLOBAL.0),
+        };
+        // What nothing mentions but the script's own expressions is no symbol of the link.
+        if !defined && global.script_only {
+            continue;
+        }
+        let binding = match (
+            local,
+            weak && !matches!(input.layout.symbols.get(&id), Some(_)),
+        ) {
+            (true, _) => elf::STB_LOCAL.0,
+            (false, true) => elf::STB_WEAK.0,
+            (false, false) => strong,
+        };
+        let (symbol_type, size) = attributes(input, id);
+        table.globals[id] = table.symbols.len() as u32;
+        let name = table.strings.add(global.name);
+        table.symbols.push(OutputSymbol {
+            name,
+            value,
+            size,
+            info: info(binding, symbol_type),
+            other: global.other,
+            place,
+        });
+    }
+}
+
+/// Type and size. A symbol to which the script gives another symbol's value takes its type (bfd's
+/// `bfd_copy_link_hash_symbol_type`).
+fn attributes(input: &TableInput<'_, '_>, id: GlobalId) -> (u8, u64) {
+    let global = &input.resolved.globals[id];
+    match input
+        .layout
+        .symbols
+        .get(&id)
+        .and_then(|symbol| symbol.copy_of)
+    {
+        Some(source) => (input.resolved.globals[source].symbol_type, global.size),
+        None => (global.symbol_type, global.size),
+    }
+}

@@ -1,0 +1,176 @@
+//! Final values of symbols.
+
+use klink_script::eval::Base;
+use object::elf;
+
+use super::layout::ImageLayout;
+use super::scope::section_of;
+use crate::id::{GlobalId, IdVec, ObjectId, OutputId, SectionId};
+use crate::input::SymbolPlace;
+use crate::resolve::{Definition, Resolved};
+
+/// What a symbol stands for in the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SymbolValue {
+    /// An address in an output section.
+    Address { address: u64, output: OutputId },
+    /// A number that is no place.
+    Absolute(u64),
+    /// Nothing defines it; weak if nothing needs it either.
+    Undefined { weak: bool },
+    /// It is in a section that is not in the output.
+    Discarded,
+}
+
+impl SymbolValue {
+    /// S of a relocation: what is not there is 0.
+    #[inline]
+    pub(super) fn address(self) -> u64 {
+        match self {
+            Self::Address { address, .. } | Self::Absolute(address) => address,
+            Self::Undefined { .. } | Self::Discarded => 0,
+        }
+    }
+
+    pub(super) fn output(self) -> Option<OutputId> {
+        match self {
+            Self::Address { output, .. } => Some(output),
+            _ => None,
+        }
+    }
+}
+
+/// The values of all symbols.
+pub(super) struct Values<'a, 'l> {
+    resolved: &'l Resolved<'a>,
+    layout: &'l ImageLayout<'a>,
+    globals: IdVec<GlobalId, SymbolValue>,
+}
+
+impl<'a, 'l> Values<'a, 'l> {
+    pub(super) fn new(resolved: &'l Resolved<'a>, layout: &'l ImageLayout<'a>) -> Self {
+        let mut values = Self {
+            resolved,
+            layout,
+            globals: IdVec::default(),
+        };
+        for id in resolved.globals.ids() {
+            let value = values.compute_global(id);
+            values.globals.push(value);
+        }
+        values
+    }
+
+    /// The value of a global.
+    #[inline]
+    pub(super) fn global(&self, id: GlobalId) -> SymbolValue {
+        self.globals[id]
+    }
+
+    /// The value of symbol `index` of `object`.
+    #[inline]
+    pub(super) fn of(&self, object: ObjectId, index: u32) -> SymbolValue {
+        match self.resolved.global_of(object, index) {
+            Some(global) => self.globals[global],
+            None => self.local(object, index),
+        }
+    }
+
+    fn local(&self, object: ObjectId, index: u32) -> SymbolValue {
+        let Some(symbol) = self.resolved.objects[object].symbols.get(index as usize) else {
+            return SymbolValue::Undefined { weak: true };
+        };
+        match symbol.place {
+            SymbolPlace::Section(section) => {
+                self.in_section(self.resolved.section_id(object, section), symbol.value)
+            }
+            SymbolPlace::Absolute => SymbolValue::Absolute(symbol.value),
+            SymbolPlace::Undefined | SymbolPlace::Common => {
+                SymbolValue::Undefined { weak: index == 0 }
+            }
+        }
+    }
+
+    /// The address of an offset in an input section.
+    #[inline]
+    pub(super) fn in_section(&self, section: SectionId, offset: u64) -> SymbolValue {
+        let (section, offset) = self.layout.merges.place(section, offset);
+        match self.layout.placements.output(section) {
+            None => SymbolValue::Discarded,
+            Some(output) => SymbolValue::Address {
+                address: self.layout.outputs.sections[output]
+                    .address
+                    .wrapping_add(self.layout.placements.offset(section))
+                    .wrapping_add(offset),
+                output,
+            },
+        }
+    }
+
+    fn compute_global(&self, id: GlobalId) -> SymbolValue {
+        let global = &self.resolved.globals[id];
+        if let Some(symbol) = self.layout.symbols.get(&id) {
+            let value = symbol.value;
+            return match (value.base, symbol.near) {
+                (Base::Section(section), _) => self.in_output(section_of(section), value.value),
+                (_, Some(near)) => SymbolValue::Address {
+                    address: value.value,
+                    output: near,
+                },
+                (_, None) => SymbolValue::Absolute(value.value),
+            };
+        }
+        match global.definition {
+            Definition::Object { object, symbol, .. } => self.local_definition(object, symbol),
+            Definition::Made { section, offset } => self.in_section(section, offset),
+            Definition::Script => SymbolValue::Undefined { weak: false },
+            Definition::Common { .. } => SymbolValue::Undefined { weak: false },
+            Definition::Undefined { weak } => self
+                .start_or_stop(global.name)
+                .unwrap_or(SymbolValue::Undefined { weak }),
+        }
+    }
+
+    fn local_definition(&self, object: ObjectId, index: u32) -> SymbolValue {
+        let symbol = &self.resolved.objects[object].symbols[index as usize];
+        match symbol.place {
+            SymbolPlace::Section(section) => {
+                self.in_section(self.resolved.section_id(object, section), symbol.value)
+            }
+            SymbolPlace::Absolute => SymbolValue::Absolute(symbol.value),
+            SymbolPlace::Undefined | SymbolPlace::Common => SymbolValue::Undefined {
+                weak: symbol.binding == elf::STB_WEAK.0,
+            },
+        }
+    }
+
+    /// An offset in an output section; one that was removed lends its place to a neighbour (bfd's
+    /// `_bfd_nearby_section`).
+    fn in_output(&self, output: OutputId, offset: u64) -> SymbolValue {
+        let outputs = &self.layout.outputs;
+        let section = &outputs.sections[output];
+        let address = section.address.wrapping_add(offset);
+        if !section.removed {
+            return SymbolValue::Address { address, output };
+        }
+        match outputs.nearby(output, address) {
+            Some(output) => SymbolValue::Address { address, output },
+            None => SymbolValue::Absolute(address),
+        }
+    }
+
+    /// `__start_NAME` and `__stop_NAME` of sections whose names could be C's.
+    fn start_or_stop(&self, name: &[u8]) -> Option<SymbolValue> {
+        let (section, at_end) = match name.strip_prefix(b"__start_") {
+            Some(section) => (section, false),
+            None => (name.strip_prefix(b"__stop_")?, true),
+        };
+        let output = self.layout.outputs.by_name(section)?;
+        let found = &self.layout.outputs.sections[output];
+        let offset = if at_end { found.size } else { 0 };
+        Some(SymbolValue::Address {
+            address: found.address.wrapping_add(offset),
+            output,
+        })
+    }
+}

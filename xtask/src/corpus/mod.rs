@@ -3,10 +3,14 @@
 //!
 //! Every link gets the tree's own inputs (GNU ld's intermediate results, where a
 //! later link uses them), so that one wrong result is reported once and not by
-//! all links after it; only where the output goes is changed. With `--module`
-//! the `.ko` links are klink's module link, and each result is proved instead.
+//! all links after it; only where the output goes is changed. A link whose inputs
+//! are not in the tree is skipped, and that is told. With `--module` the `.ko`
+//! links are klink's module link, and each result is proved instead; with
+//! `--prove` images are held against their inputs, and so is GNU ld's own: for
+//! linkers that choose other stubs, and so other addresses.
 
 pub(crate) mod command;
+pub(crate) mod inputs;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::compare::{Kind, Options, compare, prove::prove};
+use crate::compare::prove::{image, prove};
+use crate::compare::{Kind, Options, compare};
 use crate::kernel::{self, Arch};
 use command::Link;
 
@@ -44,6 +49,13 @@ pub(crate) struct Args {
     /// All links, not only the relocatable ones.
     #[arg(long, conflicts_with = "module")]
     all_links: bool,
+    /// The links that are not relocatable: kernels, vDSOs, boot code.
+    #[arg(long, conflicts_with_all = ["module", "all_links"])]
+    images: bool,
+    /// Hold each linker's image against the link's inputs instead of comparing
+    /// the two: PA-RISC's stubs, and so its addresses, may differ.
+    #[arg(long, requires = "images")]
+    prove: bool,
     /// Make the `.ko` files with klink's module link and prove each.
     #[arg(long)]
     module: bool,
@@ -65,8 +77,10 @@ struct Outcome {
     /// Whether GNU ld's result and time are of an earlier run.
     cached: bool,
     klink: Duration,
-    /// For a proved module, what was proved.
+    /// What was proved, if something was.
     summary: Option<String>,
+    /// Why nothing was linked.
+    skipped: Option<String>,
     /// What differs; `None` if nothing.
     difference: Option<String>,
 }
@@ -88,9 +102,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let text = std::fs::read_to_string(&list).map_err(|e| Failure::io("read", &list, &e))?;
     let links = command::parse(&text);
     let links = links.map_err(|why| Failure::new(format!("{}: {why}", list.display())))?;
-    let wanted = |link: &Link| match (args.module, args.all_links) {
-        (true, _) => link.is_module(),
-        (_, true) => true,
+    let wanted = |link: &Link| match (args.module, args.all_links, args.images) {
+        (true, ..) => link.is_module(),
+        (_, true, _) => true,
+        (.., true) => !link.is_relocatable(),
         _ => link.is_relocatable(),
     };
     let links: Vec<Link> = links
@@ -188,6 +203,21 @@ fn link_all(setting: &Setting<'_>, links: &[Link]) -> Vec<Result<Outcome, Failur
 }
 
 fn link_one(setting: &Setting<'_>, link: &Link) -> Result<Outcome, Failure> {
+    let missing = inputs::missing(link, &setting.tree);
+    if let Some(first) = missing.first() {
+        let more = match missing.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        return Ok(Outcome {
+            gnu: Duration::ZERO,
+            cached: false,
+            klink: Duration::ZERO,
+            summary: None,
+            skipped: Some(format!("the tree has no {first}{more}")),
+            difference: None,
+        });
+    }
     let name = format!("{:03}-{}", link.line, link.output.replace('/', "-"));
     let gnu_path = setting.out.join("gnu").join(&name);
     let (gnu, cached) = link_with_gnu(setting, link, &gnu_path)?;
@@ -207,9 +237,14 @@ fn link_one(setting: &Setting<'_>, link: &Link) -> Result<Outcome, Failure> {
         cached,
         klink: klink_time,
         summary: None,
+        skipped: None,
         difference: failed,
     };
     if outcome.difference.is_some() {
+        return Ok(outcome);
+    }
+    if setting.args.prove {
+        prove_images(setting, link, &gnu_path, &klink_path, &mut outcome)?;
         return Ok(outcome);
     }
     let (a, b) = (read(&gnu_path)?, read(&klink_path)?);
@@ -237,6 +272,39 @@ fn link_one(setting: &Setting<'_>, link: &Link) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
+/// Holds both linkers' images against the inputs.
+fn prove_images(
+    setting: &Setting<'_>,
+    link: &Link,
+    gnu: &Path,
+    klink: &Path,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let map = map_path(gnu);
+    let map = std::fs::read_to_string(&map).map_err(|e| Failure::io("read", &map, &e))?;
+    let inputs = inputs::load(&setting.tree, &image::files_of(&map))?;
+    let mut summary = String::new();
+    let mut problems = String::new();
+    for (name, path) in [("GNU ld", gnu), ("klink", klink)] {
+        let proof = image::prove_image(&map, &inputs, &read(path)?);
+        let proof = proof.map_err(|error| Failure::new(format!("{}: {error}", link.output)))?;
+        writeln!(summary, "{name}: {}", proof.summary())?;
+        for problem in proof.problems.iter().take(setting.args.limit) {
+            writeln!(problems, "{name}: {problem}")?;
+        }
+    }
+    outcome.summary = Some(summary);
+    outcome.difference = (!problems.is_empty()).then_some(problems);
+    Ok(())
+}
+
+/// Where GNU ld's map of a link goes.
+fn map_path(output: &Path) -> PathBuf {
+    let mut path = output.as_os_str().to_owned();
+    path.push(".map");
+    path.into()
+}
+
 /// GNU ld's result, from an earlier run if that was the same command: how long
 /// it took, and whether that was earlier.
 fn link_with_gnu(
@@ -254,13 +322,18 @@ fn link_with_gnu(
     let key_path = PathBuf::from(key_path);
     let cached = std::fs::read_to_string(&key_path).ok().and_then(|text| {
         let (micros, of) = text.split_once('\n')?;
-        let same = of == key && output.is_file();
+        let mapped = !setting.args.prove || map_path(output).is_file();
+        let same = of == key && output.is_file() && mapped;
         same.then(|| micros.parse().ok().map(Duration::from_micros))?
     });
     if let Some(time) = cached.filter(|_| !setting.args.fresh) {
         return Ok((time, true));
     }
-    let (time, failed) = link_with(setting, link, Command::new(&link.program), output)?;
+    let mut linker = Command::new(&link.program);
+    if setting.args.prove {
+        linker.arg("-Map").arg(map_path(output));
+    }
+    let (time, failed) = link_with(setting, link, linker, output)?;
     if let Some(failed) = failed {
         return Err(Failure::new(format!("GNU ld on {}: {failed}", link.output)));
     }
@@ -304,6 +377,9 @@ fn link_with(
 fn tell(link: &Link, outcome: &Result<Outcome, Failure>) {
     match outcome {
         Err(error) => println!("FAIL   {}: {error}", link.output),
+        Ok(Outcome {
+            skipped: Some(why), ..
+        }) => println!("SKIP   {}: {why}", link.output),
         Ok(outcome) => {
             let verdict = match outcome.difference {
                 None => "ok    ",
@@ -325,7 +401,12 @@ fn tell(link: &Link, outcome: &Result<Outcome, Failure>) {
 }
 
 fn summarise(setting: &Setting<'_>, outcomes: &[Result<Outcome, Failure>]) -> Result<(), Failure> {
-    let done = || outcomes.iter().flatten();
+    let skipped = outcomes.iter().flatten();
+    let skipped = skipped.filter(|outcome| outcome.skipped.is_some()).count();
+    let done = || {
+        let linked = outcomes.iter().flatten();
+        linked.filter(|outcome| outcome.skipped.is_none())
+    };
     let good = done()
         .filter(|outcome| outcome.difference.is_none())
         .count();
@@ -333,7 +414,7 @@ fn summarise(setting: &Setting<'_>, outcomes: &[Result<Outcome, Failure>]) -> Re
     println!(
         "{} links, {good} {}; ld {:.3} s, klink {:.3} s in sum",
         outcomes.len(),
-        if setting.args.module {
+        if setting.args.module || setting.args.prove {
             "proved"
         } else {
             "equal"
@@ -345,7 +426,10 @@ fn summarise(setting: &Setting<'_>, outcomes: &[Result<Outcome, Failure>]) -> Re
     if cached > 0 {
         println!("ld's time on {cached} of them is of an earlier run; --fresh for a ratio");
     }
-    match outcomes.len() - good {
+    if skipped > 0 {
+        println!("{skipped} SKIPPED for want of inputs");
+    }
+    match outcomes.len() - good - skipped {
         0 => Ok(()),
         bad => Err(Failure::new(format!("{bad} links are not as they must be"))),
     }

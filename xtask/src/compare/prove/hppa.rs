@@ -115,6 +115,27 @@ pub(super) enum Stub {
     Relative(i64),
 }
 
+/// Where the stub of a linked image goes: the address, and the stub's bytes.
+/// `ldil L%x,%r1; be,n R%x(%sr4,%r1)`, or the pc-relative form.
+pub(super) fn image_stub(words: [u32; 3], address: u32) -> Option<(u32, u32)> {
+    const LDIL_R1: u32 = 0x2020_0000;
+    const BE_N_SR4_R1: u32 = 0xe020_2002;
+    const IM21: u32 = 0x001f_ffff;
+    const IM17: u32 = 0x001f_1ffd;
+    let [first, second, _] = words;
+    if first & !IM21 == LDIL_R1 && second & !IM17 == BE_N_SR4_R1 {
+        let target = immediate21(first) + 4 * displacement17(second);
+        return Some(((target & 0xffff_ffff) as u32, 8));
+    }
+    match stub(words)? {
+        Stub::Relative(distance) => {
+            let target = i64::from(address) + distance;
+            Some(((target & 0xffff_ffff) as u32, 12))
+        }
+        Stub::Absolute => None,
+    }
+}
+
 /// Bytes of either stub.
 pub(super) const STUB_SIZE: u64 = 12;
 

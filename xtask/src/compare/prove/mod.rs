@@ -19,6 +19,7 @@
 //!   nothing and unused undefined ones are gone.
 
 mod hppa;
+pub(crate) mod image;
 mod machine;
 mod map;
 #[cfg(test)]

@@ -300,6 +300,9 @@ pub struct DynamicLinking {
     pub refused: &'static [u32],
     /// Whether `.dynamic` always has `DT_PLTGOT`, and not only with a PLT.
     pub always_pltgot: bool,
+    /// Whether `_GLOBAL_OFFSET_TABLE_` is a dynamic symbol, absolute and met before those of the
+    /// inputs.
+    pub exports_got: bool,
 }
 
 impl DynamicLinking {

@@ -650,6 +650,8 @@ const DYNAMIC32: DynamicLinking = DynamicLinking {
     // DPREL21L, DPREL14R, DPREL14F
     refused: &[18, 22, 23],
     always_pltgot: true,
+    // elf32_hppa_create_dynamic_sections: programs that start without ld.so look it up
+    exports_got: true,
 };
 
 /// 64-bit PA-RISC Linux.

@@ -153,6 +153,7 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     pc_relative: &[2],
     refused: &[],
     always_pltgot: false,
+    exports_got: false,
 };
 
 /// 32-bit x86 Linux.

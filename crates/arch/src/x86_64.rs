@@ -174,6 +174,7 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     pc_relative: &[2, 13, 15, 24],
     refused: &[10, 11, 12, 14],
     always_pltgot: false,
+    exports_got: false,
 };
 
 /// x86-64 Linux.

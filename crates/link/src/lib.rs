@@ -6,6 +6,10 @@
 
 pub mod args;
 mod assign;
+#[allow(dead_code, reason = "final links, which use it, are being built")]
+mod dynamic;
+#[allow(dead_code, unused_imports, reason = "final links, which use it, are being built")]
+mod eh_frame;
 mod error;
 mod groups;
 pub mod id;

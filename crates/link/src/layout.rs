@@ -203,7 +203,7 @@ pub(crate) fn order_by_links(
             let exists = (link as usize) < resolved.objects[object].sections.len();
             exists.then(|| placements.offset(resolved.section_id(object, link)))
         }
-        Piece::Statement(_) => None,
+        Piece::Statement(_) | Piece::Island(_) => None,
     });
     Ok(())
 }
@@ -228,6 +228,8 @@ pub(crate) fn lay_out_in_order(
                 }
                 (start, input.size)
             }
+            // Relocatable output has none.
+            Piece::Island(_) => continue,
             Piece::Statement(statement) => {
                 offset = step(statement, output, offset)?;
                 continue;

@@ -135,6 +135,8 @@ pub enum Piece {
     Section(SectionId),
     /// A statement of the script's output section: the index among the statements to execute.
     Statement(u32),
+    /// An island of an image, by number.
+    Island(u32),
 }
 
 impl<'a> OutputSection<'a> {
@@ -233,7 +235,7 @@ impl<'a> OutputSection<'a> {
     pub fn sections(&self) -> impl Iterator<Item = SectionId> + '_ {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Section(id) => Some(*id),
-            Piece::Statement(_) => None,
+            Piece::Statement(_) | Piece::Island(_) => None,
         })
     }
 

@@ -149,15 +149,17 @@ pub(crate) fn of_image(
     symbols: usize,
     warnings: Vec<String>,
     bytes: usize,
+    stubs_of: impl Fn(crate::id::OutputId) -> (u32, usize),
 ) -> Report {
     let section = |&id: &crate::id::OutputId| {
         let section = &outputs.sections[id];
+        let (islands, stubs) = stubs_of(id);
         SectionReport {
             name: String::from_utf8_lossy(section.name).into_owned(),
             size: section.size,
             inputs: section.sections().count(),
-            islands: 0,
-            stubs: 0,
+            islands,
+            stubs,
         }
     };
     Report {

@@ -460,6 +460,8 @@ impl Output<'_, '_> {
                     self.layout.placements.offset(input),
                     self.resolved.section(input).data,
                 ),
+                // Relocatable output has none.
+                Piece::Island(_) => continue,
                 Piece::Statement(number) => {
                     let place = self.layout.script.places[number as usize];
                     (

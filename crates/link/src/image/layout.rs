@@ -19,13 +19,14 @@ use super::merged::Merges;
 use super::regions::{DEFAULT, RegionId, Regions};
 use super::scope::{ExprScope, reference};
 use super::segments::{self, Segments};
+use super::stubs::{self, Islands, StubTarget};
 use crate::assign::{Assigned, LayoutItem, OutputStatement};
 use crate::error::{LinkError, Result};
-use crate::id::{GlobalId, IdVec, OutputId, SectionId, StatementId};
+use crate::id::{GlobalId, IdVec, ObjectId, OutputId, SectionId, StatementId};
 use crate::input::InputSection;
 use crate::options::Options;
 use crate::output::{Outputs, Piece, Placements, Traits};
-use crate::resolve::Resolved;
+use crate::resolve::{Definition, Resolved};
 use crate::rules::OutputSpec;
 use crate::script::{Action, Program, ScriptStatement, Sources, script_error};
 
@@ -77,6 +78,7 @@ pub(crate) struct ImageLayout<'a> {
     pub(super) outputs: Outputs<'a>,
     pub(super) placements: Placements,
     pub(super) merges: Merges<'a>,
+    pub(super) islands: Islands,
     pub(super) symbols: HashMap<GlobalId, ScriptSymbol, RandomState>,
     /// For each statement of the script that puts a number into a section: where, and the number.
     pub(super) data: Vec<Option<DataPlace>>,
@@ -145,6 +147,8 @@ pub(super) struct Layouter<'a, 'l> {
     /// For each item, whether the symbol `_end` is assigned before it.
     after_end: Vec<bool>,
     seen: IdVec<OutputId, u32>,
+    pub islands: Islands,
+    phdrs: segments::Phdrs,
     warnings: Vec<String>,
 }
 
@@ -216,6 +220,8 @@ impl<'a, 'l> Layouter<'a, 'l> {
             current_section: None,
             prefer_next: false,
             seen: IdVec::filled(0, count),
+            islands: Islands::default(),
+            phdrs: segments::Phdrs::default(),
             warnings: assigned.warnings,
         };
         layouter.add_regions()?;
@@ -228,8 +234,13 @@ impl<'a, 'l> Layouter<'a, 'l> {
     pub(super) fn run(mut self, has_discards: bool) -> Result<ImageLayout<'a>> {
         self.execute(Phase::Mark)?;
         self.remove_empty_sections();
-        let phdrs = segments::Phdrs::from_script(&self)?;
-        let mut segments = self.settle(&phdrs)?;
+        self.phdrs = segments::Phdrs::from_script(&self)?;
+        self.header_size = self
+            .phdrs
+            .first_guess(&self.outputs, self.options, self.arch);
+        self.settle_again()?;
+        stubs::place(&mut self)?;
+        let mut segments = self.settle()?;
         self.execute(Phase::Final)?;
         let relro = self.data_segment.relro_range();
         segments.place_in_file(self.file_input(relro))?;
@@ -238,6 +249,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             outputs: self.outputs,
             placements: self.placements,
             merges: self.merges,
+            islands: self.islands,
             symbols: self.symbols,
             data: self.data,
             gaps: self.gaps,
@@ -249,14 +261,16 @@ impl<'a, 'l> Layouter<'a, 'l> {
     }
 
     /// Allocates addresses until a pass changes nothing.
-    fn settle(&mut self, phdrs: &segments::Phdrs) -> Result<Segments> {
-        self.header_size = phdrs.first_guess(&self.outputs, self.options, self.arch);
+    fn settle(&mut self) -> Result<Segments> {
         let mut before = Vec::new();
         for _ in 0..MAX_PASSES {
             self.execute(Phase::Allocate)?;
             self.data_segment.adjust(&self.outputs);
             let relro = self.data_segment.relro_range();
-            let segments = phdrs.map(self.file_input(relro))?;
+            let phdrs = std::mem::take(&mut self.phdrs);
+            let segments = phdrs.map(self.file_input(relro));
+            self.phdrs = phdrs;
+            let segments = segments?;
             let now = self.snapshot();
             if self.header_size == segments.header_size && before == now {
                 return Ok(segments);
@@ -265,6 +279,45 @@ impl<'a, 'l> Layouter<'a, 'l> {
             before = now;
         }
         Err(LinkError::Unsettled { passes: MAX_PASSES })
+    }
+
+    /// Lays out again, since islands came or went.
+    pub(super) fn settle_again(&mut self) -> Result<()> {
+        self.settle().map(|_| ())
+    }
+
+    /// The address that a stub's target has now.
+    pub(super) fn address_of(&self, target: StubTarget) -> u64 {
+        match target {
+            StubTarget::Absolute(address) => address,
+            StubTarget::Section(section, offset) => {
+                let (section, offset) = self.merges.place(section, offset);
+                let output = self.placements.output(section);
+                let start = output.map_or(0, |output| self.outputs.sections[output].address);
+                start
+                    .wrapping_add(self.placements.offset(section))
+                    .wrapping_add(offset)
+            }
+        }
+    }
+
+    /// The address of a symbol that the script or no section defines.
+    pub(super) fn script_address(&self, object: ObjectId, symbol: u32) -> Option<u64> {
+        let global = self.resolved.global_of(object, symbol)?;
+        if let Some(symbol) = self.symbols.get(&global) {
+            return Some(symbol.value.address(&self.scope(Place::Outside, 0)));
+        }
+        match self.resolved.globals[global].definition {
+            Definition::Object { object, symbol, .. } => {
+                Some(self.resolved.objects[object].symbols[symbol as usize].value)
+            }
+            _ => None,
+        }
+    }
+
+    /// Size and alignment of an input section of code.
+    pub(super) fn extent_of(&self, input: SectionId) -> (u64, u64) {
+        self.extent(input, None)
     }
 
     fn file_input(&mut self, relro: Option<(u64, u64)>) -> segments::FileInput<'_, 'a> {
@@ -812,6 +865,13 @@ impl<'a, 'l> Layouter<'a, 'l> {
                     end = start
                         .checked_add(input_size)
                         .ok_or_else(|| too_large(&self.outputs.sections[output]))?;
+                    size = end.wrapping_sub(address);
+                }
+                Piece::Island(number) => {
+                    let start = eval::align_up(end, self.islands.align());
+                    self.gap(output, address, (end, start), fill);
+                    self.islands.islands[number as usize].offset = start.wrapping_sub(address);
+                    end = start.wrapping_add(self.islands.size(number));
                     size = end.wrapping_sub(address);
                 }
                 Piece::Statement(number) => {

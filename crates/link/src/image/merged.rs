@@ -54,7 +54,10 @@ impl<'a> Merges<'a> {
             };
             let section = resolved.section(id);
             let kind = kind_of(section);
-            if !section.relocations.is_empty() || !can_merge(section.data, &kind) {
+            if section.data.is_empty()
+                || !section.relocations.is_empty()
+                || !can_merge(section.data, &kind)
+            {
                 continue;
             }
             let key = Key {

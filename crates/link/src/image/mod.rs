@@ -9,6 +9,7 @@ mod relocate;
 mod report;
 mod scope;
 mod segments;
+mod stubs;
 mod symtab;
 mod values;
 mod write;
@@ -21,6 +22,7 @@ use klink_script::eval::evaluate_address;
 use self::layout::{ImageLayout, LayoutInput, Layouter};
 use self::merged::Merges;
 use self::relocate::Relocator;
+use self::stubs::{StubMap, StubTarget};
 use self::values::{SymbolValue, Values};
 use crate::error::Result;
 use crate::input::Storage;
@@ -77,7 +79,12 @@ pub(crate) fn link<'a>(
     });
     clock.lap("list symbols");
 
+    let stub_map = StubMap::new(&layout.islands, &layout.outputs, |target| match target {
+        StubTarget::Absolute(address) => address,
+        StubTarget::Section(section, offset) => values.in_section(section, offset).address(),
+    });
     let relocator = Relocator {
+        stubs: &stub_map,
         resolved: &resolved,
         layout: &layout,
         values: &values,
@@ -115,6 +122,7 @@ pub(crate) fn link<'a>(
         symbols.symbols.len() - 1,
         layout.warnings.clone(),
         bytes.len(),
+        |output| layout.islands.count_in(output),
     );
     Ok((report, bytes))
 }

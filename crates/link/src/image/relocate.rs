@@ -3,6 +3,7 @@
 use klink_arch::{Addends, Arch, RelocError, Relocation, Value, Values as Formula};
 
 use super::layout::ImageLayout;
+use super::stubs::StubMap;
 use super::values::{SymbolValue, Values};
 use crate::error::{LinkError, OutOfRange};
 use crate::id::{ObjectId, SectionId};
@@ -17,6 +18,7 @@ pub(super) struct Relocator<'a, 'l> {
     pub layout: &'l ImageLayout<'a>,
     pub values: &'l Values<'a, 'l>,
     pub arch: &'static Arch,
+    pub stubs: &'l StubMap,
     /// Where the global pointer points.
     pub gp: u64,
     /// Where the segments of code and of data begin, for relocations that count from there.
@@ -105,6 +107,12 @@ impl<'a> Relocator<'a, '_> {
         };
         let (symbol, addend) = self.through_merges(object, relocation, target, addend);
         let place = base.wrapping_add(relocation.offset);
+        let (symbol, addend) = match row.branch {
+            Some(branch) if self.arch.image_stub.is_some() => {
+                self.through_stub(row, branch, target, place, (symbol, addend))
+            }
+            _ => (symbol, addend),
+        };
         let formula = Formula {
             symbol,
             addend,
@@ -123,6 +131,31 @@ impl<'a> Relocator<'a, '_> {
             Some(rewrite) => self.apply_far(row, rewrite, field, &formula),
         };
         result.map_err(|error| self.failed(section, relocation, row, error))
+    }
+
+    /// S and A of a branch: of the nearest stub to its target, if it does not reach that itself. A call
+    /// of an undefined weak function goes on behind itself, as if the function returned at once
+    /// (bfd/elf32-hppa.c, `final_link_relocate`).
+    fn through_stub(
+        &self,
+        row: &Relocation,
+        branch: klink_arch::Branch,
+        target: SymbolValue,
+        place: u64,
+        (symbol, addend): (u64, i64),
+    ) -> (u64, i64) {
+        if let (SymbolValue::Undefined { .. }, Value::PcRelative { bias }) = (target, row.value) {
+            return (place, bias);
+        }
+        let to = symbol.wrapping_add_signed(addend.wrapping_add(branch.target_bias));
+        let reaches = |to: u64| branch.reaches(to.wrapping_sub(place).cast_signed());
+        if reaches(to) {
+            return (symbol, addend);
+        }
+        match self.stubs.find(to, place, reaches) {
+            Some(stub) => (stub, branch.target_bias.wrapping_neg()),
+            None => (symbol, addend),
+        }
     }
 
     /// Takes the global pointer out of an instruction whose symbol is not near it, then applies the

@@ -86,6 +86,7 @@ fn header_sizes(arch: &Arch) -> (u64, u64) {
 }
 
 /// The segments that a script asks for with PHDRS; `None`: the linker makes them.
+#[derive(Default)]
 pub(super) struct Phdrs {
     given: Option<Vec<Segment>>,
     stack_flags: Option<u32>,

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 
 use super::layout::ImageLayout;
 use super::relocate::{Problem, Relocator, has_explicit_addends};
+use super::stubs::StubTarget;
 use super::symtab::ImageSymbols;
 use super::values::{SymbolValue, Values};
-use crate::error::Result;
+use crate::error::{LinkError, Result};
 use crate::id::{Id, IdVec, OutputId, SectionId};
 use crate::input::RawRelocation;
 use crate::layout::align_up;
@@ -378,6 +379,7 @@ impl Image<'_, '_> {
             Piece::Statement(number) => {
                 self.layout.data[number as usize].map_or(0, |place| place.offset)
             }
+            Piece::Island(number) => self.layout.islands.islands[number as usize].offset,
         }
     }
 
@@ -421,6 +423,7 @@ impl Image<'_, '_> {
                     self.fill_input(input, &mut part[at..], problems)
                 }
                 Piece::Statement(number) => self.fill_statement(number, &mut part[at..]),
+                Piece::Island(number) => self.fill_island(number, &mut part[at..], problems),
             };
             if code && end < at {
                 self.arch.code_fill.fill(&mut part[end..at]);
@@ -455,6 +458,35 @@ impl Image<'_, '_> {
         target.copy_from_slice(section.data);
         self.relocator.apply(input, target, problems);
         section.size as usize
+    }
+
+    fn fill_island(&self, number: u32, part: &mut [u8], problems: &mut Vec<Problem>) -> usize {
+        let islands = &self.layout.islands;
+        let Some(template) = islands.template else {
+            return 0;
+        };
+        let island = &islands.islands[number as usize];
+        let start = self.layout.outputs.sections[island.output]
+            .address
+            .wrapping_add(island.offset);
+        for (stub, &target) in island.stubs.iter().enumerate() {
+            let at = stub * template.len();
+            let target = match target {
+                StubTarget::Absolute(address) => address,
+                StubTarget::Section(section, offset) => {
+                    self.values.in_section(section, offset).address()
+                }
+            };
+            let place = start.wrapping_add(at as u64);
+            if let Err(error) = template.resolve(self.arch, place, target, &mut part[at..]) {
+                problems.push(Problem::Error(LinkError::BadSection {
+                    file: "output".to_owned(),
+                    section: "stubs".to_owned(),
+                    what: format!("a stub does not fit: {error}"),
+                }));
+            }
+        }
+        islands.size(number) as usize
     }
 
     fn fill_statement(&self, number: u32, part: &mut [u8]) -> usize {

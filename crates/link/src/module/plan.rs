@@ -54,7 +54,7 @@ pub(crate) fn plan(
                     output,
                     section.pieces.iter().filter_map(|piece| match piece {
                         Piece::Section(id) => Some(*id),
-                        Piece::Statement(_) => None,
+                        Piece::Statement(_) | Piece::Island(_) => None,
                     }),
                 );
                 match question.and_then(|question| {

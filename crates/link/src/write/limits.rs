@@ -52,6 +52,7 @@ impl Output<'_, '_> {
         let section = &self.layout.outputs.sections[id];
         let pieces = section.pieces.iter().map(|piece| match *piece {
             Piece::Section(input) => self.resolved.section(input).data.len() as u64,
+            Piece::Island(_) => 0,
             Piece::Statement(number) => self.statement_bytes[number as usize].len() as u64,
         });
         let stubs = self.layout.module.as_ref().map_or(0, |module| {

@@ -21,7 +21,7 @@
 //! that end in `.s` are assembled to `.o`.
 //!
 //! What klink writes must always mean the same as what GNU ld writes; with `--module`, it is proved
-//! to do the same.
+//! to do the same. For final links see `final_link`, which has directives of its own.
 
 use std::fs;
 use std::path::Path;
@@ -34,14 +34,22 @@ use crate::tools::{Tools, errors, klink};
 const OWN_OPTIONS: [&str; 3] = ["--module", "--stub-symbols", "--no-reorder"];
 
 /// A case as it is written.
-struct Case<'a> {
+pub(crate) struct Case<'a> {
     directives: Vec<(&'a str, &'a str)>,
     /// Name, architecture if only for one, and text.
     files: Vec<(&'a str, Option<&'a str>, String)>,
 }
 
+/// Does a case's links for one architecture, in a folder with its files; what is wrong.
+pub(crate) type Judge = fn(&Case<'_>, &Tools, &Path) -> Vec<String>;
+
 /// Runs all cases of a folder beside the tests, or the one that `KLINK_CASE` names.
 pub(crate) fn run_folder(folder: &str) {
+    run_folder_with(folder, relocatable);
+}
+
+/// The same for a kind of links that `judge` knows.
+pub(crate) fn run_folder_with(folder: &str, judge: Judge) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/ld")
         .join(folder);
@@ -66,7 +74,7 @@ pub(crate) fn run_folder(folder: &str) {
     for path in &paths {
         let text = fs::read_to_string(path).unwrap();
         let name = path.file_stem().unwrap().to_string_lossy();
-        let problems = std::panic::catch_unwind(|| run(&parse(&text)));
+        let problems = std::panic::catch_unwind(|| run(&parse(&text), judge));
         // A panic has printed its message already; it must not hide the other cases.
         let problems = problems.unwrap_or_else(|_| vec!["panicked, see above".to_owned()]);
         failed.extend(problems.iter().map(|problem| format!("{name}: {problem}")));
@@ -105,17 +113,17 @@ fn parse(text: &str) -> Case<'_> {
 }
 
 impl<'a> Case<'a> {
-    fn all(&self, key: &str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = &'a str> {
         let of_key = self.directives.iter().filter(move |one| one.0 == key);
         of_key.map(|one| one.1)
     }
 
-    fn words(&self, key: &str) -> Option<Vec<&'a str>> {
+    pub(crate) fn words(&self, key: &str) -> Option<Vec<&'a str>> {
         Some(self.all(key).next()?.split_whitespace().collect())
     }
 
     /// What must be true of the output for this architecture.
-    fn expectations(&self, arch: &str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn expectations(&self, arch: &str) -> impl Iterator<Item = &'a str> {
         let own = format!("expect {arch}");
         let wanted = move |one: &&(&str, &str)| one.0 == "expect" || one.0 == own;
         self.directives.iter().filter(wanted).map(|one| one.1)
@@ -133,6 +141,10 @@ impl<'a> Case<'a> {
             "ld-differs",
             "fails",
             "warns",
+            "ld-says",
+            "first",
+            "run",
+            "pending",
             "expect",
             "expect hppa",
             "expect hppa64",
@@ -148,7 +160,7 @@ impl<'a> Case<'a> {
     }
 }
 
-fn run(case: &Case<'_>) -> Vec<String> {
+fn run(case: &Case<'_>, judge: Judge) -> Vec<String> {
     case.check_directives();
     let mut problems = Vec::new();
     for name in case.words("arch").unwrap_or_default() {
@@ -157,7 +169,7 @@ fn run(case: &Case<'_>) -> Vec<String> {
         };
         let folder = tempfile::tempdir().unwrap();
         prepare(case, tools, folder.path());
-        let found = run_on(case, tools, folder.path());
+        let found = judge(case, tools, folder.path());
         problems.extend(
             found
                 .into_iter()
@@ -186,7 +198,8 @@ fn prepare(case: &Case<'_>, tools: &Tools, folder: &Path) {
     }
 }
 
-fn run_on(case: &Case<'_>, tools: &Tools, folder: &Path) -> Vec<String> {
+/// Links as `-r` does, or as `--module`.
+fn relocatable(case: &Case<'_>, tools: &Tools, folder: &Path) -> Vec<String> {
     let arguments = case.words("link").unwrap_or_default();
     let for_gnu = case.words("ld").unwrap_or_else(|| {
         let both = arguments.iter().filter(|word| !OWN_OPTIONS.contains(word));

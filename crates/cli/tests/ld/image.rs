@@ -8,6 +8,10 @@ const RELA: u32 = 4;
 const NOBITS: u32 = 8;
 const REL: u32 = 9;
 const GROUP: u32 = 17;
+/// `SHF_ALLOC`, in `sh_flags`.
+pub(crate) const ALLOC: u64 = 2;
+/// `PT_LOAD`, in `p_type`.
+pub(crate) const LOAD: u32 = 1;
 pub(crate) const SYMTAB_SHNDX: u32 = 18;
 /// `st_shndx` value that stands for a number in `SHT_SYMTAB_SHNDX`.
 const XINDEX: u16 = 0xffff;
@@ -17,6 +21,8 @@ pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) kind: u32,
     pub(crate) flags: u64,
+    pub(crate) address: u64,
+    pub(crate) offset: u64,
     pub(crate) align: u64,
     pub(crate) entsize: u64,
     pub(crate) size: u64,
@@ -28,8 +34,57 @@ pub(crate) struct Section {
 impl Section {
     /// Whether it only describes the file: relocations, symbols, strings.
     pub(crate) fn is_bookkeeping(&self) -> bool {
-        [0, SYMTAB, STRTAB, RELA, REL, SYMTAB_SHNDX].contains(&self.kind)
+        let describes = [0, SYMTAB, STRTAB, RELA, REL, SYMTAB_SHNDX].contains(&self.kind);
+        describes && !self.is_allocated()
     }
+
+    pub(crate) fn is_allocated(&self) -> bool {
+        self.flags & ALLOC != 0
+    }
+
+    /// How many bytes it takes in the file.
+    fn file_size(&self) -> u64 {
+        if self.kind == NOBITS { 0 } else { self.size }
+    }
+}
+
+/// A program header.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) kind: u32,
+    pub(crate) flags: u32,
+    pub(crate) offset: u64,
+    pub(crate) address: u64,
+    pub(crate) load_address: u64,
+    pub(crate) file_size: u64,
+    pub(crate) size: u64,
+    pub(crate) align: u64,
+}
+
+impl Segment {
+    /// Whether an allocated section lies in it, in memory and in the file.
+    pub(crate) fn holds(&self, section: &Section) -> bool {
+        let from = section.address.wrapping_sub(self.address);
+        let in_file = section.offset.wrapping_sub(self.offset);
+        let fits = |from: u64, len: u64, size: u64| {
+            from.checked_add(len).is_some_and(|end| end <= size) && (from < size || len > 0)
+        };
+        let has_bytes = section.file_size() > 0;
+        section.is_allocated()
+            && fits(from, section.size, self.size)
+            && (!has_bytes || from == in_file && fits(from, section.size, self.file_size))
+    }
+}
+
+/// What the file says of itself.
+#[derive(Debug)]
+pub(crate) struct Header {
+    /// `e_type`.
+    pub(crate) kind: u16,
+    pub(crate) machine: u16,
+    pub(crate) os_abi: u8,
+    pub(crate) flags: u32,
+    pub(crate) entry: u64,
 }
 
 #[derive(Debug)]
@@ -55,6 +110,8 @@ pub(crate) struct Relocation {
 
 #[derive(Debug)]
 pub(crate) struct Image {
+    pub(crate) header: Header,
+    pub(crate) segments: Vec<Segment>,
     pub(crate) sections: Vec<Section>,
     pub(crate) symbols: Vec<Symbol>,
     /// The relocated section of each table, and the table.
@@ -105,21 +162,47 @@ impl Reader<'_> {
         let kind = self.word(at + 4);
         let size = self.address(at, 20, 32);
         let offset = self.address(at, 16, 24) as usize;
-        let held = if kind == NOBITS || kind == 0 {
-            0
+        // What is not in the file may have an offset behind its end.
+        let data = if kind == NOBITS || kind == 0 {
+            Vec::new()
         } else {
-            size as usize
+            self.bytes[offset..offset + size as usize].to_vec()
         };
         Section {
             name: String::new(),
             kind,
             flags: self.address(at, 8, 8),
+            address: self.address(at, 12, 16),
+            offset: offset as u64,
             align: self.address(at, 32, 48),
             entsize: self.address(at, 36, 56),
             size,
             link: self.word(at + self.pick(24, 40)),
             info: self.word(at + self.pick(28, 44)),
-            data: self.bytes[offset..offset + held].to_vec(),
+            data,
+        }
+    }
+
+    fn segment(&self, at: usize) -> Segment {
+        Segment {
+            kind: self.word(at),
+            flags: self.word(at + self.pick(24, 4)),
+            offset: self.address(at, 4, 8),
+            address: self.address(at, 8, 16),
+            load_address: self.address(at, 12, 24),
+            file_size: self.address(at, 16, 32),
+            size: self.address(at, 20, 40),
+            align: self.address(at, 28, 48),
+        }
+    }
+
+    fn header(&self) -> Header {
+        Header {
+            kind: self.half(16),
+            machine: self.half(18),
+            os_abi: self.bytes[7],
+            flags: self.word(self.pick(36, 48)),
+            entry: self.address(0, 24, 24),
         }
     }
 
@@ -186,6 +269,8 @@ impl Image {
             assert!(section.align.count_ones() <= 1, "{section:?}");
         }
         let mut image = Self {
+            header: reader.header(),
+            segments: read_segments(&reader),
             relocations: Vec::new(),
             groups: Vec::new(),
             symbols,
@@ -203,7 +288,8 @@ impl Image {
                 ..*reader
             };
             match section.kind {
-                REL | RELA => {
+                // Dynamic relocations are what a section holds, and name dynamic symbols.
+                REL | RELA if !section.is_allocated() => {
                     let step = section.entsize as usize;
                     let all = (0..section.data.len()).step_by(step);
                     let read = all.map(|at| inner.relocation(at, section.kind == RELA));
@@ -239,11 +325,35 @@ impl Image {
         shown.map(|section| section.name.as_str()).collect()
     }
 
+    /// Where a section is loaded: its address, or what its `PT_LOAD` makes of that.
+    pub(crate) fn load_address(&self, section: &Section) -> u64 {
+        let loads = self.segments.iter().filter(|segment| segment.kind == LOAD);
+        let mut loads = loads.filter(|segment| segment.holds(section));
+        loads.next().map_or(section.address, |segment| {
+            (section.address - segment.address).wrapping_add(segment.load_address)
+        })
+    }
+
+    /// The sections that lie in a segment.
+    pub(crate) fn sections_in(&self, segment: &Segment) -> Vec<&str> {
+        let held = self.sections.iter().filter(|one| segment.holds(one));
+        held.map(|section| section.name.as_str()).collect()
+    }
+
     /// The relocations of a section.
     pub(crate) fn relocations_of(&self, section: usize) -> Vec<&Relocation> {
         let tables = self.relocations.iter().filter(|table| table.0 == section);
         tables.flat_map(|table| &table.1).collect()
     }
+}
+
+fn read_segments(reader: &Reader<'_>) -> Vec<Segment> {
+    let start = reader.address(0, 28, 32) as usize;
+    let step = usize::from(reader.half(reader.pick(42, 54)));
+    let count = usize::from(reader.half(reader.pick(44, 56)));
+    (0..count)
+        .map(|index| reader.segment(start + index * step))
+        .collect()
 }
 
 fn read_sections(reader: &Reader<'_>) -> Vec<Section> {

@@ -2,8 +2,10 @@
 
 mod case;
 mod expect;
+mod final_link;
 mod image;
 mod kernel_scripts;
+mod listing;
 mod options;
 mod stubs_run;
 mod tools;
@@ -18,4 +20,21 @@ fn relocatable() {
 #[test]
 fn module() {
     case::run_folder("module");
+}
+
+/// Final links, a folder for each part of the language.
+mod image_cases {
+    use crate::case::run_folder_with;
+    use crate::final_link::final_link;
+
+    macro_rules! folders {
+        ($($name:ident)*) => {$(
+            #[test]
+            fn $name() {
+                run_folder_with(concat!("image/", stringify!($name)), final_link);
+            }
+        )*};
+    }
+
+    folders! { sections placement patterns values symbols orphans segments options relocations kernel errors }
 }

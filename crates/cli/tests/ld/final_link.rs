@@ -98,7 +98,10 @@ fn check_klink(
         }
         return problems;
     }
-    problems.extend(xtask::oracle::check(&klinked));
+    // GNU ld gets the form of odd scripts wrong too; the same from klink is what was asked for.
+    let accepted = xtask::oracle::check(&gnu);
+    let malformed = xtask::oracle::check(&klinked).into_iter();
+    problems.extend(malformed.filter(|problem| !accepted.contains(problem)));
     let (gnu, klinked) = (Image::read(&gnu), Image::read(&klinked));
     problems.extend(listing::problems(&klinked));
     let differences = listing::differences(("ld   ", &gnu), ("klink", &klinked));

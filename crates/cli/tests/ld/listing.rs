@@ -147,7 +147,8 @@ pub(crate) fn problems(image: &Image) -> Vec<String> {
     let mut problems = Vec::new();
     for segment in image.segments.iter().filter(|one| one.kind == LOAD) {
         let apart = segment.address.wrapping_sub(segment.offset);
-        if segment.align > 1 && apart % segment.align != 0 {
+        let is_empty = segment.size == 0;
+        if !is_empty && segment.align > 1 && apart % segment.align != 0 {
             problems.push(format!("offset and address of {segment:x?} are not alike"));
         }
         if segment.file_size > segment.size {

@@ -27,3 +27,8 @@ mod write;
 pub(crate) use edit::{EditedFrames, FramePlace, FrameSection, FrameTargets, Personality};
 pub(crate) use header::{HeaderError, SearchEntry, header};
 pub(crate) use parse::{FrameError, FrameRelocation, Frames};
+
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod tests;

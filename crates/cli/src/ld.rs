@@ -7,16 +7,19 @@ use std::process::ExitCode;
 use klink_link::args::{self, Command};
 
 fn main() -> ExitCode {
-    let arguments = std::env::args_os()
-        .skip(1)
-        .map(|argument| argument.to_string_lossy().into_owned());
-    let result = match args::parse(arguments) {
+    let result = match args::parse(std::env::args_os().skip(1)) {
         Ok(Command::Print(text)) => {
             let mut out = io::stdout();
             let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
             return written.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
         }
-        Ok(Command::Link(options)) => klink_link::link(&options).map(|report| (report, options)),
+        Ok(Command::Link(options)) => {
+            if options.print_version {
+                // A link does not depend on whether anyone reads this.
+                let _ = writeln!(io::stdout(), "{}", args::version_line());
+            }
+            klink_link::link(&options).map(|report| (report, options))
+        }
         Err(error) => Err(error.into()),
     };
     match result {

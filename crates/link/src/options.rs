@@ -158,6 +158,8 @@ pub struct Options {
     pub rpath: Vec<String>,
     /// `--disable-new-dtags` is `Some(false)`: DT_RPATH, not DT_RUNPATH.
     pub new_dtags: Option<bool>,
+    /// `--spare-dynamic-tags`: DT_NULL entries at the end of `.dynamic`; 5 by default.
+    pub spare_dynamic_tags: Option<u64>,
     /// `-z now` and the like: DT_FLAGS.
     pub dynamic_flags: u64,
     /// `-z nodelete` and the like: DT_FLAGS_1.
@@ -187,6 +189,8 @@ pub struct Options {
     pub no_warnings: bool,
     /// `-t`, `--trace`: print each input's name.
     pub trace: bool,
+    /// `-v` and `-V` beside inputs: print the version, then link.
+    pub print_version: bool,
     /// `--verbose`: print the script that is followed.
     pub verbose: bool,
     /// `--stats`: print what the link did to standard error.

@@ -52,6 +52,15 @@ fn probing_for_an_option_succeeds_only_if_it_can_be_used() {
         let output = ask(&["-r", "-v", known]);
         assert!(output.status.success(), "{known}: {}", errors(&output));
     }
+    for later in ["--cref", "--multi-subspace", "-zibt", "--be8"] {
+        let output = ask(&["-v", later]);
+        assert_eq!(output.status.code(), Some(1), "{later}");
+        assert!(
+            errors(&output).contains("not supported yet"),
+            "{}",
+            errors(&output)
+        );
+    }
     for unknown in ["--no-such-option", "--orphan-handling=sometimes", "-Zx"] {
         let output = ask(&["-v", unknown]);
         assert_eq!(output.status.code(), Some(1), "{unknown}");
@@ -87,7 +96,14 @@ fn a_failed_link_leaves_the_output_that_was_there() {
 fn help_names_the_options() {
     let output = ask(&["--help"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    for option in ["--module", "--stub-symbols", "--whole-archive", "-T"] {
+    for option in [
+        "--module",
+        "--stub-symbols",
+        "--whole-archive",
+        "-T",
+        "--gc-sections",
+        "-shared",
+    ] {
         assert!(text.contains(option), "{option} is not in\n{text}");
     }
 }

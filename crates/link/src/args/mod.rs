@@ -3,13 +3,18 @@
 
 mod keyword;
 mod response;
+mod support;
 mod table;
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::options::{DiscardLocals, Input, InputName, ModuleOptions, Options, Strip};
+use crate::options::{
+    Destination, DiscardLocals, Input, InputName, ModuleOptions, Options, OutputKind, Strip,
+};
 pub use response::expand;
-use table::{OPTIONS, Row, Value};
+use table::{Kind, Outcome, Refusal, Row, Takes};
 
 /// The version that a kernel build is told. It asks for a line that looks like GNU ld's
 /// (`scripts/ld-version.sh`) and offers in Kconfig what that version can do.
@@ -104,11 +109,13 @@ pub(crate) struct Parser {
     pub group: Option<u32>,
     groups: u32,
     pub print: Option<Print>,
-    pub module: Option<ModuleOptions>,
-    /// The first option that only a module link has.
-    pub module_only: Option<&'static str>,
-    /// The first option that was taken without being carried out.
-    pub refused_by_probe: Option<&'static str>,
+    pub is_module: bool,
+    /// `--no-reorder`.
+    pub keep_order: bool,
+    /// Options that are not carried out in any link, as written.
+    later: Vec<String>,
+    /// Options that mean something in links other than `-r`, and are not carried out there.
+    later_in_final: Vec<String>,
     /// State that `--push-state` keeps.
     pub saved: Vec<(bool, bool)>,
 }
@@ -136,9 +143,46 @@ impl Parser {
         self.group = Some(self.groups);
     }
 
-    pub(crate) fn module(&mut self, option: &'static str) -> &mut ModuleOptions {
-        self.module_only.get_or_insert(option);
-        self.module.get_or_insert_with(ModuleOptions::default)
+    /// Sets the kind of output. `-r` does not go together with another (ld/lexsup.c).
+    pub(crate) fn set_kind(&mut self, kind: OutputKind) -> Outcome {
+        use OutputKind::{Executable, Pie, Relocatable, Shared};
+        match (self.options.output_kind, kind) {
+            (Relocatable, Pie | Shared) | (Pie | Shared, Relocatable) => Err(Refusal::Place(
+                "cannot be used together with -r, nor -r with it",
+            )),
+            (Relocatable, Executable) => Ok(()),
+            _ => {
+                self.options.output_kind = kind;
+                Ok(())
+            }
+        }
+    }
+
+    /// Sets where a section or segment begins. A name without `-segment` is that of a section, too.
+    pub(crate) fn start_of(&mut self, section: &str, value: &str) -> Outcome {
+        let start = table::address(value)?;
+        if !section.ends_with("-segment") {
+            self.options
+                .section_starts
+                .push((section.to_owned(), start));
+        }
+        let segment = section.trim_start_matches('.').to_owned();
+        self.options.segment_starts.push((segment, start));
+        Ok(())
+    }
+
+    /// Notes an option that is not carried out in links other than `-r`.
+    pub(crate) fn later_in_final(&mut self, option: String) {
+        self.later_in_final.push(option);
+    }
+}
+
+/// Where a report goes: `-` is standard output.
+pub(crate) fn destination(path: PathBuf) -> Destination {
+    if path.as_os_str() == "-" {
+        Destination::StandardOutput
+    } else {
+        Destination::Path(path)
     }
 }
 
@@ -146,124 +190,198 @@ impl Parser {
 ///
 /// # Errors
 /// [`UsageError`], naming the option.
-pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, UsageError> {
+pub fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+) -> Result<Command, UsageError> {
     let arguments = expand(arguments)?;
     let mut parser = Parser::default();
-    let mut is_module = false;
-    let mut rest = arguments.into_iter();
+    let mut rest = arguments.into_iter().peekable();
     while let Some(argument) = rest.next() {
-        if !argument.starts_with('-') || argument == "-" {
+        if !argument.as_bytes().starts_with(b"-") || argument == "-" {
             parser.add_input(InputName::File(PathBuf::from(argument)));
             continue;
         }
+        // `-G` without a number is `-shared`, as on other systems (ld/lexsup.c, `parse_args`).
+        if argument == "-G" && !rest.peek().is_some_and(starts_with_digit) {
+            take(&mut parser, &argument, &SHARED, None)?;
+            continue;
+        }
         let (row, joined) = find(&argument)?;
-        let value = match (row.value, joined) {
-            (Value::None, Some(_)) => return Err(UsageError::SurplusValue { option: argument }),
-            (Value::None, None) => String::new(),
-            (Value::Optional(default), joined) => joined.unwrap_or(default).to_owned(),
-            (Value::Needed, Some(joined)) => joined.to_owned(),
-            (Value::Needed, None) => rest.next().ok_or_else(|| UsageError::MissingValue {
-                option: argument.clone(),
-            })?,
+        let written = || argument.to_string_lossy().into_owned();
+        let value = match (row.kind.takes(), joined) {
+            (Takes::Nothing, Some(_)) => {
+                return Err(UsageError::SurplusValue { option: written() });
+            }
+            (Takes::Nothing | Takes::MaybeValue, None) => None,
+            (Takes::Value | Takes::MaybeValue, Some(joined)) => Some(joined.to_owned()),
+            (Takes::Value, None) => Some(
+                rest.next()
+                    .ok_or_else(|| UsageError::MissingValue { option: written() })?,
+            ),
         };
-        is_module |= row.names.contains(&"module");
-        (row.set)(&mut parser, &value).map_err(|expected| match expected {
-            table::Refusal::Value(expected) => UsageError::BadValue {
-                option: argument.clone(),
-                value,
-                expected,
-            },
-            table::Refusal::Place(what) => UsageError::OutOfPlace {
-                option: argument.clone(),
-                what,
-            },
-            table::Refusal::NotYet => UsageError::NotYet {
-                option: argument.clone(),
-            },
-        })?;
+        take(&mut parser, &argument, row, value)?;
     }
-    finish(parser, is_module)
+    finish(parser)
 }
 
-fn finish(mut parser: Parser, is_module: bool) -> Result<Command, UsageError> {
-    if let (Some(option), false) = (parser.module_only, is_module) {
-        return Err(UsageError::OutOfPlace {
-            option: format!("--{option}"),
-            what: "belongs to the module link: add --module",
-        });
+/// What `-G` stands for.
+static SHARED: Row = Row {
+    names: "-shared",
+    help: "",
+    kind: Kind::Try(|parser| parser.set_kind(OutputKind::Shared)),
+};
+
+fn starts_with_digit(argument: &OsString) -> bool {
+    argument.as_bytes().first().is_some_and(u8::is_ascii_digit)
+}
+
+/// Does what an option says.
+fn take(
+    parser: &mut Parser,
+    argument: &OsStr,
+    row: &Row,
+    value: Option<OsString>,
+) -> Result<(), UsageError> {
+    let written = argument.to_string_lossy().into_owned();
+    let text = |value: &OsStr| value.to_str().map(str::to_owned);
+    let given = value.as_deref().unwrap_or_default();
+    let outcome = match &row.kind {
+        Kind::Flag(set) => {
+            set(parser);
+            Ok(())
+        }
+        Kind::Try(set) => set(parser),
+        Kind::Path(_, set) => {
+            set(parser, PathBuf::from(given));
+            Ok(())
+        }
+        Kind::Text(_, set) => text(given)
+            .ok_or(Refusal::Value("text in UTF-8"))
+            .and_then(|text| set(parser, &text)),
+        Kind::Optional(_, default, set) => match value.as_deref().map(text) {
+            None => set(parser, default),
+            Some(Some(text)) => set(parser, &text),
+            Some(None) => Err(Refusal::Value("text in UTF-8")),
+        },
+        Kind::Later(_) => {
+            parser.later.push(written.clone());
+            Ok(())
+        }
+        Kind::LaterInFinal(_) => {
+            parser.later_in_final(written.clone());
+            Ok(())
+        }
+        Kind::Ignored(_) => Ok(()),
+    };
+    outcome.map_err(|refusal| match refusal {
+        Refusal::Value(expected) => UsageError::BadValue {
+            option: written,
+            value: given.to_string_lossy().into_owned(),
+            expected,
+        },
+        Refusal::Place(what) => UsageError::OutOfPlace {
+            option: written,
+            what,
+        },
+    })
+}
+
+fn finish(mut parser: Parser) -> Result<Command, UsageError> {
+    let out_of_place = |option: &str, what| UsageError::OutOfPlace {
+        option: option.to_owned(),
+        what,
+    };
+    let options = &mut parser.options;
+    let is_probe = parser.print == Some(Print::VersionThenLink) && options.inputs.is_empty();
+    if parser.is_module && !options.relocatable() {
+        return Err(out_of_place("--module", "makes relocatable output: add -r"));
     }
-    if is_module && !parser.options.relocatable() {
-        return Err(UsageError::OutOfPlace {
-            option: "--module".into(),
-            what: "makes relocatable output: add -r",
-        });
-    }
-    parser.options.module = parser.module.take();
-    // Whoever links the output needs its global symbols (ld/lexsup.c, parse_args).
-    if parser.options.relocatable() && parser.options.strip == Strip::All {
-        parser.options.strip = Strip::Debug;
-        if parser.options.discard == DiscardLocals::Default {
-            parser.options.discard = DiscardLocals::All;
+    if options.relocatable() && !parser.is_module {
+        let module_only = [
+            ("--stub-symbols", options.stub_symbols == Some(true)),
+            ("--reorder", options.image_reorder),
+            ("--no-reorder", parser.keep_order),
+        ];
+        if let Some((option, _)) = module_only.iter().find(|(_, given)| *given) {
+            let what = "with -r belongs to the module link: add --module";
+            return Err(out_of_place(option, what));
         }
     }
+    if options.define_common == Some(false)
+        && options.output_kind != OutputKind::Shared
+        && !is_probe
+    {
+        return Err(out_of_place("--no-define-common", "belongs to -shared"));
+    }
+    options.module = parser.is_module.then(|| ModuleOptions {
+        stub_symbols: options.stub_symbols == Some(true),
+        keep_order: parser.keep_order,
+    });
+    // Whoever links the output needs its global symbols (ld/lexsup.c, parse_args).
+    if options.relocatable() && options.strip == Strip::All {
+        options.strip = Strip::Debug;
+        if options.discard == DiscardLocals::Default {
+            options.discard = DiscardLocals::All;
+        }
+    }
+    if is_probe || !options.relocatable() {
+        parser.later.append(&mut parser.later_in_final);
+        let missing = support::missing(options);
+        parser.later.extend(missing.map(str::to_owned));
+    }
+    options.not_yet = parser.later;
     match parser.print {
         Some(Print::Help) => Ok(Command::Print(help())),
         Some(Print::Version) => Ok(Command::Print(long_version())),
-        Some(Print::VersionThenLink) => {
-            // A kernel build probes with `-v OPTION` and takes exit code 0 for "can be used".
-            let later = parser.options.not_yet.first().cloned();
-            match later.or(parser.refused_by_probe.map(str::to_owned)) {
-                Some(option) => Err(UsageError::NotYet { option }),
-                None => Ok(Command::Print(version_line() + "\n")),
-            }
+        // A kernel build probes with `-v OPTION` and takes exit code 0 for "can be used".
+        Some(Print::VersionThenLink) if is_probe => match options.not_yet.first() {
+            Some(option) => Err(UsageError::NotYet {
+                option: option.clone(),
+            }),
+            None => Ok(Command::Print(version_line() + "\n")),
+        },
+        print => {
+            options.print_version = print.is_some();
+            Ok(Command::Link(Box::new(parser.options)))
         }
-        None => Ok(Command::Link(Box::new(parser.options))),
     }
 }
 
 /// Finds the row for `argument`, and the value that is joined to it.
-fn find(argument: &str) -> Result<(&'static Row, Option<&str>), UsageError> {
-    let unknown = || UsageError::Unknown {
-        option: argument.to_owned(),
-        nearest: nearest(argument),
+fn find(argument: &OsStr) -> Result<(&'static Row, Option<&OsStr>), UsageError> {
+    let bytes = argument.as_bytes();
+    let unknown = || {
+        let option = argument.to_string_lossy().into_owned();
+        let nearest = nearest(&option);
+        UsageError::Unknown { option, nearest }
     };
-    let (double, body) = match argument.strip_prefix("--") {
+    let (double, body) = match bytes.strip_prefix(b"--") {
         Some(body) => (true, body),
-        None => (false, &argument[1..]),
+        None => (false, &bytes[1..]),
     };
-    let (name, value) = match body.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
+    let equals = body.iter().position(|&byte| byte == b'=');
+    let (name, value) = match equals {
+        Some(at) => (&body[..at], Some(OsStr::from_bytes(&body[at + 1..]))),
         None => (body, None),
     };
-    let long = || {
-        OPTIONS
-            .iter()
-            .find(|row| row.names.contains(&name) && (double || name.len() > 1 || value.is_none()))
-    };
     // With one dash, a long option may not begin with `o`: that is `-o FILE` (ld's manual).
-    if (double || !body.starts_with('o') || body.len() == 1)
-        && let Some(row) = long()
-        && (double || name.chars().count() > 1 || row.short.contains(&name))
+    if (double || !body.starts_with(b"o"))
+        && let Some(row) =
+            table::rows().find(|row| row.long_names().any(|known| known.as_bytes() == name))
     {
         return Ok((row, value));
     }
-    if double {
-        return Err(unknown());
-    }
-    let Some(first) = body.chars().next() else {
-        return Err(unknown());
+    let (letter, joined) = match body.split_first() {
+        Some((letter, joined)) if !double => (*letter, joined),
+        _ => return Err(unknown()),
     };
-    let joined = &body[first.len_utf8()..];
-    let mut letter = [0; 4];
-    let letter = &*first.encode_utf8(&mut letter);
-    let row = OPTIONS
-        .iter()
-        .find(|row| row.short.contains(&letter))
+    let row = table::rows()
+        .find(|row| row.letters().any(|known| known.as_bytes() == [letter]))
         .ok_or_else(unknown)?;
-    match (joined.is_empty(), row.value) {
+    match (joined.is_empty(), row.kind.takes()) {
         (true, _) => Ok((row, None)),
-        (false, Value::None) => Err(unknown()),
-        (false, _) => Ok((row, Some(joined))),
+        (false, Takes::Nothing) => Err(unknown()),
+        (false, _) => Ok((row, Some(OsStr::from_bytes(joined)))),
     }
 }
 
@@ -274,7 +392,7 @@ fn nearest(argument: &str) -> Option<&'static str> {
         .split('=')
         .next()
         .unwrap_or_default();
-    let names = OPTIONS.iter().flat_map(|row| row.names.iter().copied());
+    let names = table::rows().flat_map(Row::long_names);
     names
         .map(|name| (edit_distance(written, name), name))
         .filter(|&(distance, name)| distance <= name.len() / 4)
@@ -304,28 +422,49 @@ fn long_version() -> String {
     )
 }
 
+/// Columns that names take in `--help` before what the option does.
+const NAMES_WIDTH: usize = 34;
+
 fn help() -> String {
     let mut text = String::from(
-        "Usage: ld.klink -r [options] file...\n\n\
-         Links objects and archives into one relocatable object, as GNU ld -r does; with --module,\n\
-         into a kernel module whose branches all reach. Options:\n",
+        "Usage: ld.klink [options] file...\n\n\
+         Links objects and archives into programs, kernels and shared objects as GNU ld does, or with\n\
+         -r into one relocatable object; with -r --module, into a kernel module whose branches all\n\
+         reach.\n",
     );
-    for row in OPTIONS {
-        let Some(what) = row.help else { continue };
-        let value = match row.value {
-            Value::None => String::new(),
-            Value::Needed => format!(" {}", row.value_name),
-            Value::Optional(_) => format!("[={}]", row.value_name),
-        };
-        let short = row.short.iter().map(|short| format!("-{short}"));
-        let long = row.names.iter().map(|name| format!("--{name}"));
-        let names: Vec<String> = short.chain(long).collect();
-        text.push_str(&format!("  {:<38} {what}\n", names.join(", ") + &value));
+    for group in table::GROUPS.iter().filter(|group| !group.title.is_empty()) {
+        text.push_str(&format!("\n{}:\n", group.title));
+        for row in group.rows.iter().filter(|row| !row.help.is_empty()) {
+            let value = match &row.kind {
+                Kind::Text(name, _) | Kind::Path(name, _) => format!(" {name}"),
+                Kind::Optional(name, ..) => format!("[={name}]"),
+                _ => String::new(),
+            };
+            let names = row.names.replace(' ', ", ") + &value;
+            if names.len() >= NAMES_WIDTH {
+                text.push_str(&format!("  {names}\n  {:NAMES_WIDTH$} {}\n", "", row.help));
+            } else {
+                text.push_str(&format!("  {names:NAMES_WIDTH$} {}\n", row.help));
+            }
+        }
     }
-    text.push_str(
-        "\nA file name of the form @FILE stands for the words in that file.\n\
-                   Exit code: 0 the output was written, 1 it was not.\n",
-    );
+    let later =
+        table::rows().filter(|row| matches!(row.kind, Kind::Later(_) | Kind::LaterInFinal(_)));
+    let later: Vec<&str> = later.map(Row::name).collect();
+    text.push_str("\nKnown, but not carried out yet:\n");
+    let mut line = String::new();
+    for name in later {
+        if line.len() + name.len() > 96 {
+            text.push_str(&format!(" {line}\n"));
+            line.clear();
+        }
+        line.push(' ');
+        line.push_str(name);
+    }
+    text.push_str(&format!(
+        " {line}\n\nA file name of the form @FILE stands for the words in that file.\n\
+         Exit code: 0 the output was written, 1 it was not.\n"
+    ));
     text
 }
 

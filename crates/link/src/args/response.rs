@@ -1,5 +1,9 @@
 //! Response files: `@FILE` stands for the words in the file.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
 use super::UsageError;
 
 /// How deep response files may name each other.
@@ -14,27 +18,30 @@ const MAX_FILES: usize = 10_000;
 ///
 /// # Errors
 /// [`UsageError::Response`] if a file cannot be read or the files name each other without end.
-pub fn expand(arguments: impl IntoIterator<Item = String>) -> Result<Vec<String>, UsageError> {
+pub fn expand(
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+) -> Result<Vec<OsString>, UsageError> {
     let mut expanded = Vec::new();
     let mut files = 0;
     for argument in arguments {
-        expand_one(argument, 0, &mut files, &mut expanded)?;
+        expand_one(argument.into(), 0, &mut files, &mut expanded)?;
     }
     Ok(expanded)
 }
 
 fn expand_one(
-    argument: String,
+    argument: OsString,
     depth: usize,
     files: &mut usize,
-    out: &mut Vec<String>,
+    out: &mut Vec<OsString>,
 ) -> Result<(), UsageError> {
-    let Some(path) = argument.strip_prefix('@') else {
+    let Some(path) = argument.as_bytes().strip_prefix(b"@") else {
         out.push(argument);
         return Ok(());
     };
+    let path = Path::new(OsStr::from_bytes(path));
     let error = |what: String| UsageError::Response {
-        path: path.to_owned(),
+        path: path.display().to_string(),
         what,
     };
     if depth == MAX_DEPTH {
@@ -48,39 +55,44 @@ fn expand_one(
             "it is one of more than {MAX_FILES} response files"
         )));
     }
-    let text = match crate::input::read_path(std::path::Path::new(path)) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    let bytes = match crate::input::read_path(path) {
+        Ok(bytes) => bytes,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
             out.push(argument);
             return Ok(());
         }
         Err(source) => return Err(error(source.to_string())),
     };
-    words(&text)
+    words(&bytes)
         .into_iter()
         .try_for_each(|word| expand_one(word, depth + 1, files, out))
 }
 
-/// Splits at white space, outside of single and double quotes; a backslash keeps the next character.
-fn words(text: &str) -> Vec<String> {
+/// Splits at white space, outside of single and double quotes; a backslash keeps the next byte.
+fn words(text: &[u8]) -> Vec<OsString> {
     let mut words = Vec::new();
-    let mut word: Option<String> = None;
+    let mut word: Option<Vec<u8>> = None;
     let mut quote = None;
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => word.get_or_insert_default().extend(characters.next()),
-            _ if quote == Some(character) => quote = None,
-            '\'' | '"' if quote.is_none() => {
-                quote = Some(character);
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => word.get_or_insert_default().extend(bytes.next()),
+            _ if quote == Some(byte) => quote = None,
+            b'\'' | b'"' if quote.is_none() => {
+                quote = Some(byte);
                 word.get_or_insert_default();
             }
-            _ if quote.is_none() && character.is_whitespace() => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(character),
+            _ if quote.is_none() && is_space(byte) => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(byte),
         }
     }
     words.extend(word);
-    words
+    words.into_iter().map(OsString::from_vec).collect()
+}
+
+/// White space as C has it (libiberty, `ISSPACE`).
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == b'\x0b'
 }
 
 #[cfg(test)]
@@ -90,7 +102,7 @@ mod tests {
     #[test]
     fn words_are_split_as_a_shell_would() {
         assert_eq!(
-            words("a.o  b\\ c.o\n'd e.o' \"f'g\" ''"),
+            words(b"a.o  b\\ c.o\n'd e.o' \"f'g\" ''"),
             ["a.o", "b c.o", "d e.o", "f'g", ""]
         );
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::options::{BuildId, DiscardLocals, Strip};
+use crate::options::{BuildId, Definition, DiscardLocals, Strip};
 
 fn options(line: &str) -> Options {
     match parse(line.split_whitespace().map(str::to_owned)) {
@@ -95,7 +95,7 @@ fn errors_name_the_option() {
     );
     assert_eq!(
         error("-r --stub-symbols a.o"),
-        "'--stub-symbols' belongs to the module link: add --module"
+        "'--stub-symbols' with -r belongs to the module link: add --module"
     );
     assert_eq!(
         error("--module a.o"),
@@ -122,9 +122,8 @@ fn probing_says_whether_an_option_can_be_used() {
     }
     for line in [
         "-v --no-such-thing",
-        "-v -shared",
+        "-v --cref",
         "-v -z nosuch",
-        "-v --pie",
         "-v --fix-cortex-a53-843419",
         "-v --pic-veneer",
     ] {
@@ -150,13 +149,183 @@ fn the_version_satisfies_the_kernels_script() {
 
 #[test]
 fn no_name_stands_twice_in_the_table() {
-    let mut names: Vec<&str> = OPTIONS.iter().flat_map(|row| row.names).copied().collect();
+    let names = table::rows().flat_map(|row| row.long_names().chain(row.letters()));
+    let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
-    assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
-    let mut letters: Vec<&str> = OPTIONS.iter().flat_map(|row| row.short).copied().collect();
-    letters.sort_unstable();
-    assert!(
-        letters.windows(2).all(|pair| pair[0] != pair[1]),
-        "{letters:?}"
+    let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
+fn every_option_that_is_shown_says_what_it_does() {
+    for row in table::rows() {
+        let shown = !row.help.is_empty();
+        let works = !matches!(
+            row.kind,
+            Kind::Later(_) | Kind::LaterInFinal(_) | Kind::Ignored(_)
+        );
+        assert_eq!(shown, works, "{}", row.names);
+    }
+    let help = help();
+    assert!(help.lines().all(|line| line.len() <= 120), "{help}");
+}
+
+#[test]
+fn a_kernel_image_link_is_understood() {
+    let options = options(
+        "-m elf_x86_64 -z noexecstack --no-warn-rwx-segments --emit-relocs --discard-none \
+         -z max-page-size=0x200000 --build-id=sha1 --orphan-handling=warn --script=vmlinux.lds \
+         -o vmlinux --whole-archive vmlinux.a --no-whole-archive --start-group lib.a --end-group",
     );
+    assert_eq!(options.output_kind, OutputKind::Executable);
+    assert!(options.emit_relocations);
+    assert_eq!(options.max_page_size, Some(0x20_0000));
+    assert_eq!(options.discard, DiscardLocals::None);
+    assert_eq!(options.warn_rwx_segments, Some(false));
+    assert_eq!(options.executable_stack, Some(false));
+    assert_eq!(options.not_yet, Vec::<String>::new());
+}
+
+#[test]
+fn a_vdso_link_is_understood() {
+    let options = options(
+        "-m elf_x86_64 -soname linux-vdso.so.1 --no-undefined -z max-page-size=4096 -shared \
+         --hash-style=both --build-id=sha1 --eh-frame-hdr -Bsymbolic -z noexecstack -T v.lds v.o",
+    );
+    assert_eq!(options.output_kind, OutputKind::Shared);
+    assert_eq!(options.soname.as_deref(), Some("linux-vdso.so.1"));
+    assert_eq!(options.hash_style, crate::options::HashStyle::Both);
+    assert_eq!(options.symbolic, crate::options::Symbolic::All);
+    assert!(options.eh_frame_hdr);
+    assert_eq!(options.unresolved(), crate::options::Unresolved::Error);
+    assert_eq!(options.inputs.len(), 1);
+}
+
+#[test]
+fn kinds_of_output_exclude_relocatable_output() {
+    for (line, kind) in [
+        ("a.o", OutputKind::Executable),
+        ("-pie a.o", OutputKind::Pie),
+        ("-pie -no-pie a.o", OutputKind::Executable),
+        ("-shared a.o", OutputKind::Shared),
+        ("-Bshareable a.o", OutputKind::Shared),
+        ("-G a.o", OutputKind::Shared),
+        ("-G 0 a.o", OutputKind::Executable),
+        ("-G0 -r a.o", OutputKind::Relocatable),
+    ] {
+        assert_eq!(options(line).output_kind, kind, "{line}");
+    }
+    for line in ["-r -shared a.o", "-pie -r a.o", "-r -G a.o"] {
+        assert!(error(line).contains("-r"), "{line}");
+    }
+}
+
+#[test]
+fn addresses_are_hexadecimal_and_pages_are_not() {
+    let options = options(
+        "-Ttext 100 -Tdata=0x200 -Ttext-segment=400000 --section-start .x=8000 \
+         --section-start=.x=9000 -zmax-page-size=4096 -z common-page-size=0x1000 a.o",
+    );
+    assert_eq!(options.section_start(".text"), Some(0x100));
+    assert_eq!(options.segment_start("text"), Some(0x100));
+    assert_eq!(options.section_start(".data"), Some(0x200));
+    assert_eq!(options.section_start(".text-segment"), None);
+    assert_eq!(options.segment_start("text-segment"), Some(0x40_0000));
+    assert_eq!(options.section_start(".x"), Some(0x9000));
+    assert_eq!(options.max_page_size, Some(4096));
+    assert_eq!(options.common_page_size, Some(4096));
+    for line in [
+        "-Ttext 0xg a.o",
+        "--section-start=.x a.o",
+        "-z max-page-size=3 a.o",
+    ] {
+        assert!(error(line).contains("it takes"), "{line}");
+    }
+}
+
+#[test]
+fn definitions_keep_their_place_among_scripts() {
+    let options = options("--defsym a=1 -T s.lds a.o --defsym=b=a+4 -T t.lds b.o");
+    let definitions = options.definitions.iter();
+    let definitions: Vec<_> = definitions
+        .map(|definition| {
+            let Definition {
+                symbol,
+                expression,
+                scripts_before,
+            } = definition;
+            (symbol.as_str(), expression.as_str(), *scripts_before)
+        })
+        .collect();
+    assert_eq!(definitions, [("a", "1", 0), ("b", "a+4", 1)]);
+    let before: Vec<usize> = options
+        .scripts
+        .iter()
+        .map(|script| script.inputs_before)
+        .collect();
+    assert_eq!(before, [0, 1]);
+    assert!(error("--defsym=a a.o").contains("SYMBOL=EXPRESSION"));
+}
+
+#[test]
+fn what_only_final_links_have_does_not_hinder_relocatable_ones() {
+    for option in [
+        "--multi-subspace",
+        "-z ibt",
+        "--fix-cortex-a53-843419",
+        "--gc-sections",
+    ] {
+        assert_eq!(
+            options(&format!("-r {option} a.o")).not_yet,
+            Vec::<String>::new()
+        );
+    }
+    for option in ["--multi-subspace", "-z ibt", "--fix-cortex-a53-843419"] {
+        assert_eq!(options(&format!("{option} a.o")).not_yet, [option]);
+    }
+    assert_eq!(options("-r --cref a.o").not_yet, ["--cref"]);
+}
+
+#[test]
+fn unresolved_symbols_are_errors_where_ld_has_them_so() {
+    use crate::options::Unresolved::{Error, Ignored, Warning};
+    for (line, wanted) in [
+        ("a.o", Error),
+        ("-pie a.o", Error),
+        ("-shared a.o", Ignored),
+        ("-shared -z defs a.o", Error),
+        ("--warn-unresolved-symbols a.o", Warning),
+        ("--unresolved-symbols=ignore-all a.o", Ignored),
+        (
+            "-shared --no-undefined --warn-unresolved-symbols a.o",
+            Warning,
+        ),
+        ("-r a.o", Ignored),
+    ] {
+        assert_eq!(options(line).unresolved(), wanted, "{line}");
+    }
+}
+
+#[test]
+fn paths_need_not_be_text() {
+    let name = OsStr::from_bytes(b"\xff.o");
+    let arguments = [OsStr::new("-T"), name, name, OsStr::from_bytes(b"-o\xfe")];
+    let Ok(Command::Link(options)) = parse(arguments) else {
+        panic!("it is a link");
+    };
+    assert_eq!(options.scripts[0].path, PathBuf::from(name));
+    assert_eq!(
+        options.output,
+        Some(PathBuf::from(OsStr::from_bytes(b"\xfe")))
+    );
+    assert!(matches!(&options.inputs[0].name, InputName::File(path) if path == name));
+    assert!(parse([OsStr::from_bytes(b"--entry=\xff")]).is_err());
+    assert!(parse([OsStr::from_bytes(b"--\xff")]).is_err());
+}
+
+#[test]
+fn the_version_is_printed_beside_a_link() {
+    assert!(options("-v a.o").print_version);
+    assert!(options("-V a.o").print_version);
+    assert!(!options("a.o").print_version);
 }

@@ -180,6 +180,7 @@ fn image(options: &Options, arch: &Arch) -> String {
                 "PROVIDE (__executable_start = SEGMENT_START (\"text-segment\", {start:#x}));"
             )),
         ),
+        ("INTERP", program(".interp : { *(.interp) }")),
         ("START", format!("{start:#x}")),
         ("REL", rel.to_owned()),
         ("IPLT_START", ifunc("start")),

@@ -68,7 +68,7 @@ fn items(piece: &Piece) -> impl Iterator<Item = &SectionItem> {
     items.iter().map(|item| &item.value)
 }
 
-fn names<'p>(item: &'p SectionItem) -> Vec<&'p str> {
+fn names(item: &SectionItem) -> Vec<&str> {
     match item {
         SectionItem::Output(output) => vec![output.name.value.as_str()],
         SectionItem::Overlay(overlay) => {

@@ -1,0 +1,56 @@
+//! Which options links other than `-r` do not carry out yet.
+//!
+//! The rows of the table set fields of [`Options`]; whoever makes a phase read such a field takes its
+//! line out of here. Until then the option is an error and not silently without effect.
+
+use crate::options::{CompressDebug, Options, OutputFormat, OutputKind, TextRelocations};
+
+/// The options of a final link that nothing reads yet, by name.
+pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
+    let options_given = [
+        ("-shared", options.output_kind == OutputKind::Shared),
+        ("-pie", options.output_kind == OutputKind::Pie),
+        ("--gc-sections", options.gc_sections),
+        ("--gc-keep-exported", options.gc_keep_exported),
+        ("--print-gc-sections", options.print_gc_sections),
+        ("-z start-stop-gc", options.start_stop_gc),
+        ("--wrap", !options.wrap.is_empty()),
+        ("--require-defined", !options.require_defined.is_empty()),
+        ("--sort-section", options.sort_section.is_some()),
+        ("--sort-common", options.sort_common.is_some()),
+        (
+            "--compress-debug-sections",
+            options.compress_debug != CompressDebug::None,
+        ),
+        ("--noinhibit-exec", options.no_inhibit_exec),
+        ("-Map", options.print_map.is_some()),
+        ("--map-json", options.map_json.is_some()),
+        ("--dependency-file", options.dependency_file.is_some()),
+        ("--print-memory-usage", options.print_memory_usage),
+        (
+            "--oformat binary",
+            options.output_format == Some(OutputFormat::Binary),
+        ),
+        ("--warn-execstack", options.warn_execstack == Some(true)),
+        ("--reorder", options.image_reorder),
+        ("--eh-frame-hdr", options.eh_frame_hdr),
+        ("--trace", options.trace),
+        ("--export-dynamic", options.export_dynamic),
+        ("--no-undefined-version", options.no_undefined_version),
+        ("--dynamic-list", !options.dynamic_lists.is_empty()),
+        ("-rpath", !options.rpath.is_empty()),
+        ("--no-define-common", options.define_common == Some(false)),
+        ("-z pack-relative-relocs", options.pack_relative_relocations),
+        (
+            "-z text",
+            options.text_relocations == TextRelocations::Error,
+        ),
+        (
+            "--apply-dynamic-relocs",
+            options.apply_dynamic_relocs == Some(true),
+        ),
+    ];
+    options_given
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+}

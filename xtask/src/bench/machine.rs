@@ -4,19 +4,22 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
+use super::rival::lld;
 use crate::Failure;
 
 /// Processor, load, tools: without names of folders or of the machine.
 ///
 /// # Errors
 /// When a linker does not say its version.
-pub(super) fn describe(klink: &Path, runs: u32) -> Result<String, Failure> {
+pub(super) fn describe(klink: &Path, runs: u32, with_lld: bool) -> Result<String, Failure> {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let lld = lld().filter(|_| with_lld);
     let linkers = [
-        OsStr::new("hppa-linux-gnu-ld"),
-        OsStr::new("ld"),
-        klink.as_os_str(),
+        Some(OsStr::new("hppa-linux-gnu-ld")),
+        Some(OsStr::new("ld")),
+        lld.map(OsStr::new),
+        Some(klink.as_os_str()),
     ];
     let mut parts = vec![format!(
         "{processors} × {}",
@@ -28,7 +31,7 @@ pub(super) fn describe(klink: &Path, runs: u32) -> Result<String, Failure> {
     if let Some(load) = load(&read("/proc/loadavg")) {
         parts.push(format!("load average {load} at the start"));
     }
-    let versions: Result<Vec<_>, _> = linkers.into_iter().map(version).collect();
+    let versions: Result<Vec<_>, _> = linkers.into_iter().flatten().map(version).collect();
     let mut versions = versions?;
     // The two GNU ld's are mostly of one release.
     versions.dedup();

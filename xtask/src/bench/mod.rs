@@ -5,6 +5,8 @@
 //! the figures to trust are the ratios. Nothing is asserted: a table is
 //! printed, and it is Markdown, for the README.
 
+mod copies;
+mod images;
 mod instructions;
 mod machine;
 mod measure;
@@ -32,6 +34,9 @@ const LARGE: &str = "fs/xfs/xfs.ko";
 /// when `ld -r` merges their code.
 const SHOWN: [&str; 2] = [LARGE, "net/ipv6/ipv6.ko"];
 
+/// So much is shown of what a linker says that cannot do a link.
+const SHOWN_LINES: usize = 5;
+
 /// `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -53,6 +58,13 @@ pub(crate) struct Args {
     /// on a busy machine. Takes minutes.
     #[arg(long)]
     instructions: bool,
+    /// Measure the links of whole kernels instead of modules
+    #[arg(long, conflicts_with = "growth")]
+    images: bool,
+    /// Measure how the time of a kernel's link grows with its input: 1, 2, 4
+    /// and 8 copies of x86-64's objects, with other symbols
+    #[arg(long)]
+    growth: bool,
     /// Print JSON for programs instead of the tables
     #[arg(long)]
     json: bool,
@@ -63,6 +75,10 @@ struct Workload {
     name: String,
     tree: PathBuf,
     links: Vec<Link>,
+    /// Who does them; the first is the one that the others are compared with.
+    rivals: &'static [Rival],
+    /// How many copies of a kernel's objects; 0 for modules.
+    copies: usize,
 }
 
 /// What one linker needed for one workload.
@@ -70,6 +86,8 @@ struct Workload {
 struct Row {
     workload: String,
     rival: Rival,
+    /// How many copies of a kernel's objects are linked; 0 for modules.
+    copies: usize,
     #[serde(flatten)]
     figures: Figures,
     /// Instructions in user mode, all links together.
@@ -94,13 +112,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         packages.push("valgrind");
     }
     tools::ensure(&packages)?;
-    let workloads = workloads(args)?;
     let bench = Bench {
         klink: klink(args)?,
         out: out_folder()?,
     };
+    let workloads = match (args.images, args.growth) {
+        (true, _) => images::workloads(args)?,
+        (_, true) => copies::workloads(args, &bench.out)?,
+        _ => workloads(args)?,
+    };
     let mut report = Report {
-        machine: machine::describe(&bench.klink, args.runs)?,
+        machine: machine::describe(&bench.klink, args.runs, args.images || args.growth)?,
         rows: Vec::new(),
         outputs: Vec::new(),
     };
@@ -110,7 +132,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         report.rows.extend(measure_all(&bench, workload, args)?);
     }
     warn_of_bounds(&report.rows);
-    report.outputs = outputs(&bench, &workloads)?;
+    if !args.images && !args.growth {
+        report.outputs = outputs(&bench, &workloads)?;
+    }
     let mut text = match args.json {
         true => serde_json::to_string_pretty(&report)
             .map_err(|error| Failure::new(error.to_string()))?,
@@ -155,6 +179,8 @@ fn workloads(args: &Args) -> Result<Vec<Workload>, Failure> {
             name: format!("hppa32, all {} modules", all.len()),
             tree,
             links: all,
+            rivals: Rival::MODULES,
+            copies: 0,
         },
     ];
     match find_tree(Arch::X86_64, args.tree_x86_64.as_deref()) {
@@ -186,12 +212,16 @@ fn find_tree(arch: Arch, given: Option<&Path>) -> Result<PathBuf, Failure> {
 
 /// The links that made a build's `.ko` files, in the build's order.
 fn module_links(tree: &Path) -> Result<Vec<Link>, Failure> {
+    Ok(last_of_each(all_links(tree)?))
+}
+
+/// The links of a build, in the build's order.
+fn all_links(tree: &Path) -> Result<Vec<Link>, Failure> {
     let list = tree.join("link-commands.txt");
     let text =
         std::fs::read_to_string(&list).map_err(|error| Failure::io("read", &list, &error))?;
     let links = command::parse(&text);
-    let links = links.map_err(|why| Failure::new(format!("{}: {why}", list.display())))?;
-    Ok(last_of_each(links))
+    links.map_err(|why| Failure::new(format!("{}: {why}", list.display())))
 }
 
 /// The module links, without those whose output a later one makes again.
@@ -212,6 +242,8 @@ fn one(arch: Arch, tree: &Path, all: &[Link]) -> Result<Workload, Failure> {
         name: format!("{}, xfs.ko", arch.recipe().name),
         tree: tree.to_path_buf(),
         links: vec![link.clone()],
+        rivals: Rival::MODULES,
+        copies: 0,
     })
 }
 
@@ -238,9 +270,9 @@ fn out_folder() -> Result<PathBuf, Failure> {
 
 /// Runs one workload with all linkers in turn.
 fn measure_all(bench: &Bench, workload: &Workload, args: &Args) -> Result<Vec<Row>, Failure> {
-    let mut samples: [Vec<Sample>; Rival::ALL.len()] = Default::default();
-    // The first round brings inputs and programs into the page cache.
-    for round in 0..=args.runs {
+    let rivals = able(bench, workload)?;
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); rivals.len()];
+    for round in 1..=args.runs {
         progress(&format!(
             "{}: round {round} of {}",
             workload.name, args.runs
@@ -248,20 +280,18 @@ fn measure_all(bench: &Bench, workload: &Workload, args: &Args) -> Result<Vec<Ro
         for turn in 0..samples.len() {
             // Whoever begins is not always the same.
             let turn = (turn + round as usize) % samples.len();
-            let sample = bench.link_all(Rival::ALL[turn], workload)?;
-            if round > 0 {
-                samples[turn].push(sample);
-            }
+            samples[turn].push(bench.link_all(rivals[turn], workload)?);
         }
     }
     progress("");
     let mut rows = Vec::new();
-    for (rival, samples) in Rival::ALL.into_iter().zip(samples) {
+    for (rival, samples) in rivals.into_iter().zip(samples) {
         let figures = Figures::of(&samples)
             .ok_or_else(|| Failure::new("no run, so there is nothing to report"))?;
         rows.push(Row {
             workload: workload.name.clone(),
             rival,
+            copies: workload.copies,
             figures,
             instructions: match args.instructions {
                 true => Some(instructions::count(bench, rival, workload)?),
@@ -270,6 +300,29 @@ fn measure_all(bench: &Bench, workload: &Workload, args: &Args) -> Result<Vec<Ro
         });
     }
     Ok(rows)
+}
+
+/// The linkers that can do a workload; this also brings inputs and programs into the page cache. Of a kernel's link the first has to, and what another one
+/// says is told.
+fn able(bench: &Bench, workload: &Workload) -> Result<Vec<Rival>, Failure> {
+    let mut able = Vec::new();
+    for &rival in workload.rivals {
+        match bench.link_all(rival, workload) {
+            Ok(_) => able.push(rival),
+            Err(error) if able.is_empty() || workload.copies == 0 => return Err(error),
+            Err(error) => {
+                let (name, rival) = (&workload.name, rival.image_name());
+                eprintln!("xtask: {name}: LEFT OUT: {rival}, which says (the last of it):");
+                let said = error.to_string();
+                let lines: Vec<&str> = said.lines().collect();
+                let last = lines.len().saturating_sub(SHOWN_LINES);
+                for line in &lines[last..] {
+                    eprintln!("    {line}");
+                }
+            }
+        }
+    }
+    Ok(able)
 }
 
 /// Shows how far the work is, on one line of a terminal; the empty text wipes
@@ -303,7 +356,7 @@ fn outputs(bench: &Bench, workloads: &[Workload]) -> Result<Vec<Output>, Failure
             std::fs::read(&path).map_err(|error| Failure::io("read", &path, &error))
         };
         let original = read(Rival::Ld)?;
-        for rival in Rival::ALL {
+        for &rival in Rival::MODULES {
             outputs.push(Output::of(&link.output, rival, &original, &read(rival)?)?);
         }
     }

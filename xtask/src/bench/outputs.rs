@@ -51,7 +51,7 @@ impl Output {
         let elf = Elf::parse(bytes).map_err(|error| fail(&error))?;
         let arch = arch(&elf).ok_or_else(|| fail(&"an unknown architecture"))?;
         let stubs = match rival {
-            Rival::Ld | Rival::Klink => BTreeMap::new(),
+            Rival::Ld | Rival::Lld | Rival::Klink => BTreeMap::new(),
             Rival::Module => {
                 let proof = prove(original, bytes).map_err(|error| fail(&error))?;
                 if let Some(problem) = proof.problems.first() {

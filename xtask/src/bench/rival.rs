@@ -10,12 +10,26 @@ use super::measure::{self, Sample};
 use crate::Failure;
 use crate::corpus::command::Link;
 
+/// lld's program for ELF: the newest that Debian 12 can have, or the one that is here.
+const LLD: [&str; 2] = ["ld.lld-19", "ld.lld"];
+
+/// The name of lld's program, if it is here.
+pub(super) fn lld() -> Option<&'static str> {
+    let here = |program: &&str| crate::tools::find_program(program).is_some();
+    LLD.into_iter().find(here)
+}
+
+/// GNU ld's options in kernel builds that lld refuses; none changes the output.
+const NOT_OF_LLD: &[&str] = &["--no-warn-rwx-segments", "--no-ld-generated-unwind-info"];
+
 /// One of the linkers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Rival {
     /// GNU ld, as the build called it.
     Ld,
+    /// LLVM's lld, where it can do the link.
+    Lld,
     /// klink with the same options: the same output.
     Klink,
     /// klink's module link.
@@ -23,15 +37,26 @@ pub(super) enum Rival {
 }
 
 impl Rival {
-    /// All, the one first that the others are compared with.
-    pub(super) const ALL: [Self; 3] = [Self::Ld, Self::Klink, Self::Module];
+    /// Those that link modules; the one first that the others are compared with.
+    pub(super) const MODULES: &[Self] = &[Self::Ld, Self::Klink, Self::Module];
 
     /// What to call it in a table.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ld => "GNU ld -r",
+            Self::Lld => "lld -r",
             Self::Klink => "klink -r",
             Self::Module => "klink -r --module",
+        }
+    }
+
+    /// What to call it in a table of links that are not relocatable.
+    pub(super) fn image_name(self) -> &'static str {
+        match self {
+            Self::Ld => "GNU ld",
+            Self::Lld => "lld",
+            Self::Klink => "klink",
+            Self::Module => self.name(),
         }
     }
 
@@ -39,6 +64,7 @@ impl Rival {
     fn folder(self) -> &'static str {
         match self {
             Self::Ld => "ld",
+            Self::Lld => "lld",
             Self::Klink => "klink",
             Self::Module => "module",
         }
@@ -90,12 +116,15 @@ impl Bench {
         }
         let mut command = match rival {
             Rival::Ld => Command::new(&link.program),
+            Rival::Lld => Command::new(lld().unwrap_or(LLD[1])),
             Rival::Klink | Rival::Module => Command::new(&self.klink),
         };
         if rival == Rival::Module {
             command.arg("--module");
         }
-        command.args(&link.args).arg("-o").arg(output);
+        let knows = |arg: &&String| rival != Rival::Lld || !NOT_OF_LLD.contains(&arg.as_str());
+        command.args(link.args.iter().filter(knows));
+        command.arg("-o").arg(output);
         command.current_dir(&workload.tree);
         Ok(command)
     }

@@ -10,6 +10,9 @@ use crate::Failure;
 /// # Errors
 /// When rows of a workload lack the linker that they are compared with.
 pub(super) fn render(report: &Report) -> Result<String, Failure> {
+    if report.rows.iter().any(|row| row.copies > 1) {
+        return Ok(format!("{}\n\n{}", report.machine, growth(&report.rows)));
+    }
     let mut text = format!("{}\n\n{}", report.machine, times(&report.rows)?);
     if !report.outputs.is_empty() {
         text += &format!("\n{}", contents(&report.outputs));
@@ -45,7 +48,10 @@ fn times(rows: &[Row]) -> Result<String, Failure> {
                 true => String::new(),
                 false => row.workload.clone(),
             },
-            row.rival.name().to_owned(),
+            match row.copies {
+                0 => row.rival.name().to_owned(),
+                _ => row.rival.image_name().to_owned(),
+            },
             both(own.wall.median_ns, own.wall.least_ns),
             both(own.cpu.median_ns, own.cpu.least_ns),
             speed(lds.wall.median_ns, own.wall.median_ns),
@@ -60,6 +66,36 @@ fn times(rows: &[Row]) -> Result<String, Failure> {
         last = &row.workload;
     }
     Ok(markdown(&cells, 2))
+}
+
+/// How a linker's time grows: a row for each linker and number of copies.
+fn growth(rows: &[Row]) -> String {
+    let head = [
+        "linker",
+        "copies",
+        "ms for each",
+        "to one copy's",
+        "MiB for each",
+    ];
+    let mut cells = vec![head.map(str::to_owned).to_vec()];
+    let mut rows: Vec<&Row> = rows.iter().collect();
+    rows.sort_by_key(|row| (row.rival.image_name(), row.copies));
+    for row in &rows {
+        let each = |row: &Row| row.figures.wall.median_ns / row.copies.max(1) as u64;
+        let one = rows
+            .iter()
+            .find(|one| one.copies == 1 && one.rival == row.rival);
+        let ratio = one.map_or_else(String::new, |one| speed(each(row), each(one)));
+        let peak = row.figures.peak_bytes as f64 / f64::from(1 << 20);
+        cells.push(vec![
+            row.rival.image_name().to_owned(),
+            row.copies.to_string(),
+            millis(each(row)),
+            ratio,
+            format!("{:.1}", peak / row.copies.max(1) as f64),
+        ]);
+    }
+    markdown(&cells, 1)
 }
 
 /// A row for each property, a column for each module and linker.
@@ -173,6 +209,7 @@ mod tests {
         Row {
             workload: "hppa32, xfs.ko".to_owned(),
             rival,
+            copies: 0,
             figures: Figures {
                 wall: spread(millis * 1000),
                 cpu: spread(millis * 500),
@@ -198,6 +235,21 @@ mod tests {
         assert!(times(&rows[1..]).is_err());
         let plain = times(&[row(Rival::Ld, 1, None)]).expect("ld is there");
         assert!(!plain.contains("instructions"));
+    }
+
+    #[test]
+    fn growth_is_told_for_each_copy() {
+        let of = |copies, millis| Row {
+            copies,
+            ..row(Rival::Klink, millis, None)
+        };
+        let expected = "\
+| linker | copies | ms for each | to one copy's | MiB for each |
+|--------|-------:|------------:|--------------:|-------------:|
+| klink  |      1 |        10.0 |          1.00 |         10.0 |
+| klink  |      2 |        15.0 |          1.50 |         15.0 |
+";
+        assert_eq!(growth(&[of(2, 30), of(1, 10)]), expected);
     }
 
     #[test]

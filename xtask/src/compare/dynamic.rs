@@ -323,3 +323,86 @@ fn gnu_finds(elf: &Elf<'_>, data: &[u8], symbol: u32, name: &str) -> Option<bool
     }
     Some(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::super::{Kind, Options, compare};
+
+    const SOURCE: &str = "\t.text\n\t.globl one, two, three\n\t.type one,@function\n\
+        one: ret\ntwo: ret\nthree: ret\n\t.weak other\n\t.data\n\t.quad other, one\n";
+    const VERSIONS: &str = "V1 { global: one; two; local: *; };\nV2 { global: three; } V1;\n";
+
+    fn run(folder: &Path, program: &str, args: &[&str]) -> bool {
+        let done = Command::new(program)
+            .args(args)
+            .current_dir(folder)
+            .status();
+        done.is_ok_and(|status| {
+            assert!(status.success(), "{program} {args:?}");
+            true
+        })
+    }
+
+    /// A shared object by GNU ld, with these options more.
+    fn shared(folder: &Path, more: &[&str]) -> Vec<u8> {
+        let fixed = [
+            "-m",
+            "elf_x86_64",
+            "-shared",
+            "--hash-style=both",
+            "--version-script=v",
+            "-o",
+            "out.so",
+            "a.o",
+        ];
+        assert!(run(folder, "ld", &[&fixed[..], more].concat()));
+        std::fs::read(folder.join("out.so")).expect("a shared object")
+    }
+
+    fn kinds(a: &[u8], b: &[u8]) -> Vec<Kind> {
+        let report = compare(a, b, &Options::default()).expect("readable");
+        report.counts().into_keys().collect()
+    }
+
+    #[test]
+    fn what_gnu_ld_makes_is_understood() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        std::fs::write(folder.join("a.s"), SOURCE).expect("written");
+        std::fs::write(folder.join("v"), VERSIONS).expect("written");
+        if !cfg!(target_arch = "x86_64") || !run(folder, "as", &["-o", "a.o", "a.s"]) {
+            eprintln!("SKIPPED: no x86-64 assembler (cargo xtask tools binutils)");
+            assert!(std::env::var_os("KLINK_REQUIRE_TOOLS").is_none());
+            return;
+        }
+        let one = shared(folder, &["-soname", "lib.so.1"]);
+        assert_eq!(kinds(&one, &one), []);
+        // Hash tables and versions are found to be right, so a test can spoil them.
+        assert_eq!(
+            super::hash_problems(&super::Elf::parse(&one).expect("readable")),
+            [""; 0]
+        );
+        let two = shared(folder, &["-soname", "lib.so.2"]);
+        assert_eq!(kinds(&one, &two), [Kind::Dynamic]);
+        std::fs::write(folder.join("v"), VERSIONS.replace("V1", "W1")).expect("written");
+        let renamed = shared(folder, &["-soname", "lib.so.1"]);
+        assert!(kinds(&one, &renamed).contains(&Kind::Dynamic));
+        let elf = super::Elf::parse(&one).expect("readable");
+        for sh_type in [super::SHT_HASH, super::SHT_GNU_HASH] {
+            let section = super::section_of_type(&elf, sh_type).expect("a table");
+            let mut spoiled = one.clone();
+            // The last chain entry of either table.
+            let last = (section.offset + section.size) as usize;
+            for byte in &mut spoiled[last - 8..last] {
+                *byte ^= 0x5a;
+            }
+            assert!(
+                kinds(&one, &spoiled).contains(&Kind::Invalid),
+                "{sh_type:#x}"
+            );
+        }
+    }
+}

@@ -51,7 +51,7 @@ fn implicit_addend(elf: &Elf<'_>, section: SectionId, relocation: &Relocation) -
 }
 
 /// What a relocation refers to, comparable between files.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Target<'a> {
     form: Form<'a>,
     addend: i64,
@@ -72,6 +72,25 @@ enum Form<'a> {
 }
 
 impl Target<'_> {
+    /// Whether both refer to the same symbol. Its binding is compared with the symbols, and
+    /// would otherwise be told again of each relocation.
+    fn same_symbol(&self, other: &Target<'_>) -> bool {
+        match (&self.form, &other.form) {
+            (
+                Form::Named {
+                    name, place, value, ..
+                },
+                Form::Named {
+                    name: other_name,
+                    place: other_place,
+                    value: other_value,
+                    ..
+                },
+            ) => (name, place, value) == (other_name, other_place, other_value),
+            (form, other) => form == other,
+        }
+    }
+
     /// The place that no other file can change: section and offset.
     fn fixed(&self) -> Option<(Place, u64)> {
         let (place, value) = match self.form {
@@ -238,9 +257,9 @@ fn compare_one(
     let (target_a, target_b) = (a.target(in_a), b.target(in_b));
     let kind = if in_a.r_type != in_b.r_type {
         Kind::RelocationType
-    } else if target_a == target_b {
+    } else if target_a.same_symbol(&target_b) && target_a.addend == target_b.addend {
         return;
-    } else if target_a.form == target_b.form {
+    } else if target_a.same_symbol(&target_b) {
         Kind::RelocationAddend
     } else if target_a.fixed().is_some() && target_a.fixed() == target_b.fixed() {
         Kind::Form

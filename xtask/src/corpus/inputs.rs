@@ -162,15 +162,22 @@ mod tests {
 
     #[test]
     fn members_of_archives() {
-        let mut archive = b"!<thin>\n".to_vec();
-        archive.extend(b"//                                              8         `\n");
-        archive.extend(b"dir/x.o/");
-        archive.extend(b"/0              0           0     0     644     4         `\n");
-        let members = thin_members(&archive, Path::new("lib"));
+        let header = |name: &str, size: usize| {
+            format!("{name:16}{:12}{:6}{:6}{:8}{size:<10}`\n", 0, 0, 0, 644)
+        };
+        let names = "dir/x.o/\n";
+        let archive = [
+            "!<thin>\n",
+            &header("//", 10),
+            &format!("{names}\n"),
+            &header("/0", 4),
+        ];
+        let archive = archive.concat();
+        let members = thin_members(archive.as_bytes(), Path::new("lib"));
         assert_eq!(members, [Path::new("lib/dir/x.o")]);
-        let mut archive = b"!<arch>\n".to_vec();
-        archive.extend(b"m.o/            0           0     0     644     4         `\nabcd");
-        assert_eq!(member_data(&archive, "m.o").as_deref(), Some(&b"abcd"[..]));
-        assert_eq!(member_data(&archive, "n.o"), None);
+        let archive = ["!<arch>\n", &header("m.o/", 4), "abcd"].concat();
+        let archive = archive.as_bytes();
+        assert_eq!(member_data(archive, "m.o").as_deref(), Some(&b"abcd"[..]));
+        assert_eq!(member_data(archive, "n.o"), None);
     }
 }

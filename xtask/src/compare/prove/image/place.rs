@@ -13,7 +13,7 @@ use super::map::Entry;
 use super::{EDITED, InputId, Link, Made, ObjectId, Pieces, is_merged};
 
 /// How far behind its expected place a section is looked for: past any island of stubs.
-const SEARCHED: u64 = 1 << 20;
+const SEARCHED: u64 = 1 << 16;
 
 /// Finds all sections that the map names. What is not found is told.
 pub(super) fn find(link: &Link<'_>, map: &[Entry]) -> (Pieces, Vec<String>) {

@@ -204,6 +204,9 @@ fn version_entries(elf: &Elf<'_>, sh_type: u32) -> Vec<VersionEntry> {
             break;
         };
         entries.push(read);
+        if next == 0 {
+            break;
+        }
         at += next;
     }
     entries
@@ -244,18 +247,20 @@ fn version_names(elf: &Elf<'_>) -> BTreeMap<u16, String> {
     names
 }
 
+/// Whether a hash table's bytes lead to the symbol of this index and name.
+type Lookup = fn(&Elf<'_>, &[u8], u32, &str) -> Option<bool>;
+
 /// What is not found through the file's hash tables, of what must be.
 fn hash_problems(elf: &Elf<'_>) -> Vec<String> {
     let mut problems = Vec::new();
     let named = (0..).zip(&elf.dynamic_symbols).skip(1);
     let symbols: Vec<(u32, &Symbol)> = named.filter(|(_, s)| !s.is_local()).collect();
     for section in &elf.sections {
-        let (name, finds): (_, fn(&Elf<'_>, &[u8], u32, &str) -> Option<bool>) =
-            match section.sh_type {
-                SHT_HASH => ("hash", sysv_finds),
-                SHT_GNU_HASH => ("GNU hash", gnu_finds),
-                _ => continue,
-            };
+        let (name, finds): (_, Lookup) = match section.sh_type {
+            SHT_HASH => ("hash", sysv_finds),
+            SHT_GNU_HASH => ("GNU hash", gnu_finds),
+            _ => continue,
+        };
         for &(index, symbol) in &symbols {
             // The GNU table has no undefined symbols.
             if section.sh_type == SHT_GNU_HASH && symbol.home == Home::Undefined {
@@ -302,7 +307,7 @@ fn gnu_finds(elf: &Elf<'_>, data: &[u8], symbol: u32, name: &str) -> Option<bool
     });
     let bytes: u32 = if elf.header.is_64 { 8 } else { 4 };
     let bits = 8 * bytes;
-    let filter_at = 16 + u64::from((hash / bits).checked_rem(filters)? * bytes);
+    let filter_at = 16 + u64::from((hash / bits).checked_rem(filters)?) * u64::from(bytes);
     let filter = elf.read_word(data, filter_at)?;
     let second = hash.checked_shr(shift)?;
     if filter >> (hash % bits) & 1 == 0 || filter >> (second % bits) & 1 == 0 {

@@ -180,6 +180,9 @@ pub(crate) struct Segment {
     pub(crate) align: u64,
 }
 
+/// Value, size and index of each section's named symbols, sorted.
+type Named = HashMap<SectionId, Vec<(u64, u64, SymbolId)>>;
+
 /// A whole file.
 #[derive(Debug)]
 pub(crate) struct Elf<'a> {
@@ -202,7 +205,7 @@ pub(crate) struct Elf<'a> {
     /// The file itself.
     pub(crate) bytes: &'a [u8],
     /// Each section's named symbols by value, made when first asked for.
-    named: OnceLock<HashMap<SectionId, Vec<(u64, u64, SymbolId)>>>,
+    named: OnceLock<Named>,
 }
 
 #[cfg(test)]
@@ -303,8 +306,8 @@ impl<'a> Elf<'a> {
     }
 
     /// Value, size and index of each section's named symbols, sorted.
-    fn named_symbols(&self) -> HashMap<SectionId, Vec<(u64, u64, SymbolId)>> {
-        let mut named: HashMap<_, Vec<_>> = HashMap::new();
+    fn named_symbols(&self) -> Named {
+        let mut named = Named::new();
         for (index, symbol) in (0..).zip(&self.symbols) {
             if let Home::Section(id) = symbol.home
                 && !symbol.is_section()

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::super::super::elf::{SHF_STRINGS, SectionId};
 use super::{InputId, Link};
 
+/// The addresses of each content.
+type Places<'a> = HashMap<&'a [u8], Vec<u64>>;
+
 /// The contents that can be found in output sections, made when first asked for.
 pub(super) struct Finder<'a> {
     /// The parts of each output section that no other input covers: addresses, the end exclusive.
@@ -16,7 +19,7 @@ pub(super) struct Finder<'a> {
     /// All strings of merged inputs.
     strings: HashSet<&'a [u8]>,
     /// For each output section and length of constants (0 for strings): where each is.
-    known: HashMap<(SectionId, u64), HashMap<&'a [u8], Vec<u64>>>,
+    known: HashMap<(SectionId, u64), Places<'a>>,
     /// The places that a place of an input may be at, after all references so far.
     left: HashMap<(InputId, u64), (u64, Vec<u64>)>,
     /// Where contents that are referred to were found, and their size; made at the end.
@@ -129,8 +132,8 @@ impl<'a> Finder<'a> {
 }
 
 /// Every string in some parts of the image, and every end of one; or every aligned constant.
-fn index<'a>(link: &Link<'a>, gaps: &[(u64, u64)], length: u64) -> HashMap<&'a [u8], Vec<u64>> {
-    let mut places: HashMap<&[u8], Vec<u64>> = HashMap::new();
+fn index<'a>(link: &Link<'a>, gaps: &[(u64, u64)], length: u64) -> Places<'a> {
+    let mut places = Places::new();
     for &(start, end) in gaps {
         let bytes = link.bytes_at(start);
         let size = usize::try_from(end - start)

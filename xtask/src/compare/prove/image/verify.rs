@@ -10,7 +10,7 @@ use super::super::super::elf::{
 };
 use super::super::hppa;
 use super::merged::Finder;
-use super::{ImageProof, InputId, Link, ObjectId, Pieces};
+use super::{EDITED, ImageProof, InputId, Link, ObjectId, Pieces};
 
 /// The section whose entries GNU ld sorts by their first word (BFD, `elf-hppa.h`,
 /// `elf_hppa_sort_unwind`, which goes by this name too), and their size.
@@ -541,6 +541,11 @@ impl<'a> Verifier<'a> {
                 let bytes = bytes.get(..size).unwrap_or(bytes);
                 match is_code {
                     true => self.code_gap(start, bytes),
+                    // What another linker did not take out.
+                    false if section.name == EDITED => {
+                        let left_out = self.proof.left_out.entry(section.name.clone());
+                        *left_out.or_default() += end - start;
+                    }
                     false if self.finder.explains(start, bytes) => {}
                     false => {
                         let place = self.link.place(start);

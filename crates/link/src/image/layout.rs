@@ -20,6 +20,7 @@ use super::regions::{DEFAULT, RegionId, Regions};
 use super::scope::{ExprScope, reference};
 use super::segments::{self, Segments};
 use super::stubs::{self, Islands, StubTarget};
+use super::unwind::Unwind;
 use crate::assign::{Assigned, LayoutItem, OutputStatement};
 use crate::error::{LinkError, Result};
 use crate::id::{GlobalId, IdVec, ObjectId, OutputId, SectionId, StatementId};
@@ -78,6 +79,7 @@ pub(crate) struct ImageLayout<'a> {
     pub(super) outputs: Outputs<'a>,
     pub(super) placements: Placements,
     pub(super) merges: Merges<'a>,
+    pub(super) unwind: Unwind<'a>,
     pub(super) islands: Islands,
     pub(super) symbols: HashMap<GlobalId, ScriptSymbol, RandomState>,
     /// For each statement of the script that puts a number into a section: where, and the number.
@@ -116,6 +118,7 @@ pub(super) struct Layouter<'a, 'l> {
     pub outputs: Outputs<'a>,
     pub placements: Placements,
     pub merges: Merges<'a>,
+    unwind: Unwind<'a>,
     pub symbols: HashMap<GlobalId, ScriptSymbol, RandomState>,
     data: Vec<Option<DataPlace>>,
     gaps: Vec<Gap>,
@@ -161,6 +164,7 @@ pub(super) struct LayoutInput<'a, 'l> {
     pub arch: &'static Arch,
     pub assigned: Assigned<'a>,
     pub merges: Merges<'a>,
+    pub unwind: Unwind<'a>,
 }
 
 impl<'a, 'l> Layouter<'a, 'l> {
@@ -173,6 +177,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             arch,
             assigned,
             merges,
+            unwind,
         } = input;
         let count = assigned.outputs.sections.len();
         let mut by_name = HashMap::default();
@@ -195,6 +200,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             outputs: assigned.outputs,
             placements: assigned.placements,
             merges,
+            unwind,
             symbols: HashMap::default(),
             data: vec![None; program.statements.len()],
             gaps: Vec::new(),
@@ -249,6 +255,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             outputs: self.outputs,
             placements: self.placements,
             merges: self.merges,
+            unwind: self.unwind,
             islands: self.islands,
             symbols: self.symbols,
             data: self.data,
@@ -523,7 +530,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
         for (id, section) in self.outputs.sections.iter_ids() {
             let has_input = section
                 .sections()
-                .any(|input| keeps_inputs && !self.merges.is_gone(input));
+                .any(|input| keeps_inputs && !self.is_gone(input));
             if section.size == 0 && !section.keep && !has_input {
                 removed[id] = true;
                 self.ignored[id] = !self.update_dot[id];
@@ -851,7 +858,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
         for piece in &pieces {
             match *piece {
                 Piece::Section(input) => {
-                    if self.ignored[output] || self.merges.is_gone(input) {
+                    if self.ignored[output] || self.is_gone(input) {
                         self.placements.set_offset(input, end.wrapping_sub(address));
                         continue;
                     }
@@ -887,10 +894,19 @@ impl<'a, 'l> Layouter<'a, 'l> {
         Ok(size)
     }
 
+    /// Whether nothing is left of an input section: it then needs no alignment either.
+    fn is_gone(&self, input: SectionId) -> bool {
+        self.merges.is_gone(input)
+            || self.unwind.is_gone(input)
+            || self.resolved.section(input).flags & object::elf::SHF_EXCLUDE.0 != 0
+    }
+
     /// Size and alignment of an input section in the output.
     fn extent(&self, input: SectionId, subalign: Option<u64>) -> (u64, u64) {
         let section: &InputSection<'_> = self.resolved.section(input);
-        let size = self.merges.size(input).unwrap_or(section.size);
+        let merged = self.merges.size(input);
+        let edited = merged.or_else(|| self.unwind.size(input));
+        let size = edited.unwrap_or(section.size);
         (size, subalign.unwrap_or(section.align))
     }
 

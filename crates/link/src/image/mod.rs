@@ -1,6 +1,7 @@
 //! The link of an image: a kernel, a program, a shared object, with final addresses.
 
 mod common;
+mod contents;
 mod data_segment;
 pub(crate) mod layout;
 mod merged;
@@ -11,6 +12,7 @@ mod scope;
 mod segments;
 mod stubs;
 mod symtab;
+mod unwind;
 mod values;
 mod write;
 
@@ -19,10 +21,12 @@ pub(crate) use segments::Segment;
 use klink_arch::Arch;
 use klink_script::eval::evaluate_address;
 
+use self::contents::MadeContents;
 use self::layout::{ImageLayout, LayoutInput, Layouter};
 use self::merged::Merges;
 use self::relocate::Relocator;
 use self::stubs::{StubMap, StubTarget};
+use self::unwind::{Unwind, UnwindInputs, UnwindRequest};
 use self::values::{SymbolValue, Values};
 use crate::error::Result;
 use crate::input::Storage;
@@ -56,6 +60,19 @@ pub(crate) fn link<'a>(
     let merges = Merges::new(&resolved, &assigned.outputs);
     clock.lap("merge strings");
 
+    let unwind_inputs = UnwindInputs::read(&resolved, &assigned.outputs, arch);
+    let unwind = Unwind::edit(
+        &unwind_inputs,
+        &UnwindRequest {
+            resolved: &resolved,
+            outputs: &assigned.outputs,
+            placements: &assigned.placements,
+            position_independent: false,
+            is_bound: &|_, _| true,
+        },
+    );
+    clock.lap("edit unwind tables");
+
     let has_discards = assigned.has_discards;
     let layouter = Layouter::new(LayoutInput {
         resolved: &resolved,
@@ -65,6 +82,7 @@ pub(crate) fn link<'a>(
         arch,
         assigned,
         merges,
+        unwind,
     })?;
     let layout = layouter.run(has_discards)?;
     clock.lap("lay out");
@@ -92,12 +110,14 @@ pub(crate) fn link<'a>(
         gp: global_pointer(&resolved, &values, arch),
         segment_bases: segment_bases(&layout),
     };
+    let contents = MadeContents::default();
     let image = write::Image {
         resolved: &resolved,
         layout: &layout,
         values: &values,
         symbols: &symbols,
         relocator: &relocator,
+        contents: &contents,
         options,
         arch,
         entry: entry(options, sources, &resolved, &layout, &values)?,

@@ -54,7 +54,16 @@ impl<'a> Relocator<'a, '_> {
             .wrapping_add(self.layout.placements.offset(section));
         let (object, _) = self.resolved.section_place(section);
         let explicit = input.relocations.is_rela();
-        for relocation in input.relocations.iter() {
+        let is_edited = self.layout.unwind.contains(section);
+        for mut relocation in input.relocations.iter() {
+            if is_edited
+                && let Some(place) = self.layout.unwind.field(section, relocation.offset)
+            {
+                match place.offset() {
+                    Some(moved) => relocation.offset = moved,
+                    None => continue,
+                }
+            }
             let result = self.apply_one(object, section, base, explicit, &relocation, bytes);
             if let Err(problem) = result {
                 problems.push(problem);

@@ -94,13 +94,15 @@ impl<'a, 'l> Values<'a, 'l> {
     /// The address of an offset in an input section.
     #[inline]
     pub(super) fn in_section(&self, section: SectionId, offset: u64) -> SymbolValue {
+        let placements = &self.layout.placements;
         let (section, offset) = self.layout.merges.place(section, offset);
-        match self.layout.placements.output(section) {
+        let offset = self.layout.unwind.moved(section, offset, placements);
+        match placements.output(section) {
             None => SymbolValue::Discarded,
             Some(output) => SymbolValue::Address {
                 address: self.layout.outputs.sections[output]
                     .address
-                    .wrapping_add(self.layout.placements.offset(section))
+                    .wrapping_add(placements.offset(section))
                     .wrapping_add(offset),
                 output,
             },

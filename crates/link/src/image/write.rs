@@ -6,6 +6,7 @@ use klink_arch::{Arch, Class};
 use object::elf;
 use rayon::prelude::*;
 
+use super::contents::MadeContents;
 use super::layout::ImageLayout;
 use super::relocate::{Problem, Relocator, has_explicit_addends};
 use super::stubs::StubTarget;
@@ -28,6 +29,8 @@ pub(super) struct Image<'a, 'l> {
     pub values: &'l Values<'a, 'l>,
     pub symbols: &'l ImageSymbols,
     pub relocator: &'l Relocator<'a, 'l>,
+    /// What the sections hold that the linker made, and their fields once they are filled.
+    pub contents: &'l MadeContents,
     pub options: &'l Options,
     pub arch: &'static Arch,
     pub entry: u64,
@@ -301,7 +304,30 @@ impl Image<'_, '_> {
         });
         let problems = problems.into_inner().unwrap_or_default();
         super::report::problems(self.relocator, self.options, problems)?;
+        self.fill_unwind_header(file, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Puts the table to search unwind tables by into its section, now that all of them are there.
+    fn fill_unwind_header(&self, file: &ImageFile, bytes: &mut [u8]) -> Result<()> {
+        let layout = self.layout;
+        let Some(section) = self.contents.unwind_header else {
+            return Ok(());
+        };
+        let Some(output) = layout.placements.output(section) else {
+            return Ok(());
+        };
+        let offset = layout.placements.offset(section);
+        let address = layout.outputs.sections[output].address.wrapping_add(offset);
+        let entries = self.contents.take_search_entries();
+        let table = layout
+            .unwind
+            .header(self.arch, &layout.outputs, address, entries)?;
+        let start = (file.offset_of(output) + offset) as usize;
+        if let Some(place) = bytes.get_mut(start..start + table.len()) {
+            place.copy_from_slice(&table);
+        }
+        Ok(())
     }
 
     /// Cuts the file into parts that are filled apart from each other.
@@ -453,6 +479,20 @@ impl Image<'_, '_> {
             let size = size as usize;
             self.layout.merges.write(input, &mut part[..size]);
             return size;
+        }
+        if let Some(bytes) = self.contents.get(input) {
+            part[..bytes.len()].copy_from_slice(bytes);
+            return bytes.len();
+        }
+        let placements = &self.layout.placements;
+        let unwind = &self.layout.unwind;
+        if let Some(edited) = unwind.bytes(input, section.data, placements) {
+            let target = &mut part[..edited.len()];
+            target.copy_from_slice(&edited);
+            self.relocator.apply(input, target, problems);
+            let start = self.values.in_section(input, 0).address();
+            unwind.finish(input, target, start, &self.contents.search_entries);
+            return edited.len();
         }
         let target = &mut part[..section.data.len()];
         target.copy_from_slice(section.data);

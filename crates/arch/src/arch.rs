@@ -167,6 +167,9 @@ pub struct SpecialSection {
     pub entry_size: u64,
     /// The section that `sh_info` names, if there is one of that name (`SHF_INFO_LINK`).
     pub info_section: Option<&'static str>,
+    /// If a link with final addresses sorts its entries by their first word, an unsigned number of
+    /// 32 bits: bytes of an entry. Source: BFD `elf_hppa_sort_unwind`.
+    pub sorted_entry: Option<usize>,
 }
 
 /// Makes the look-up table of [`Arch::relocation`].

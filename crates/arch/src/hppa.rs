@@ -610,6 +610,7 @@ pub static HPPA32: Arch = Arch {
         section_type: 1, // PROGBITS
         entry_size: 4,
         info_section: Some(".text"),
+        sorted_entry: Some(16),
     }],
     mapping_symbols: &[],
     max_page_size: 0x1000,
@@ -686,6 +687,7 @@ pub static HPPA64: Arch = Arch {
         section_type: 0x7000_0001, // SHT_PARISC_UNWIND
         entry_size: 4,
         info_section: Some(".text"),
+        sorted_entry: Some(16),
     }],
     mapping_symbols: &[],
     max_page_size: 0x1000,

@@ -58,7 +58,7 @@ pub fn link(options: &Options) -> Result<Report> {
     }
     let path = options.output.as_deref().unwrap_or(Path::new("a.out"));
     let mut clock = Clock::resume(report);
-    write::put_file(path, &bytes)?;
+    write::put_file(path, &bytes, !options.relocatable())?;
     Ok(clock.finish("put file"))
 }
 

@@ -772,7 +772,7 @@ impl<'b> Encoder<'b> {
 ///
 /// # Errors
 /// [`LinkError::Io`]; the file that was there before is then unchanged.
-pub(crate) fn put_file(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn put_file(path: &Path, bytes: &[u8], executable: bool) -> Result<()> {
     let error = |source| LinkError::Io {
         action: "write",
         path: path.to_path_buf(),
@@ -784,7 +784,13 @@ pub(crate) fn put_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
-    let written = fs::File::create(&temporary)
+    let mut new = fs::OpenOptions::new();
+    new.write(true).create(true).truncate(true);
+    // What may be run has the rights for it, as far as the umask leaves them.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut new, if executable { 0o777 } else { 0o666 });
+    let written = new
+        .open(&temporary)
         .and_then(|mut file| file.write_all(bytes))
         .and_then(|()| fs::rename(&temporary, path));
     written.map_err(|source| {

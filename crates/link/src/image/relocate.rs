@@ -6,7 +6,7 @@ use super::layout::ImageLayout;
 use super::stubs::StubMap;
 use super::values::{SymbolValue, Values};
 use crate::error::{LinkError, OutOfRange};
-use crate::id::{ObjectId, SectionId};
+use crate::id::{ObjectId, OutputId, SectionId};
 use crate::input::{InputSection, RawRelocation};
 use crate::output::Traits;
 use crate::relocate::bad_relocation;
@@ -23,6 +23,17 @@ pub(super) struct Relocator<'a, 'l> {
     pub gp: u64,
     /// Where the segments of code and of data begin, for relocations that count from there.
     pub segment_bases: [u64; 2],
+}
+
+/// An input section whose relocations are applied.
+struct RelocatedSection {
+    object: ObjectId,
+    section: SectionId,
+    output: OutputId,
+    /// Its address.
+    base: u64,
+    /// Whether its relocations have addends of their own.
+    explicit: bool,
 }
 
 /// A problem of a relocation, to be told with all others.
@@ -53,18 +64,22 @@ impl<'a> Relocator<'a, '_> {
             .address
             .wrapping_add(self.layout.placements.offset(section));
         let (object, _) = self.resolved.section_place(section);
-        let explicit = input.relocations.is_rela();
+        let relocated = RelocatedSection {
+            object,
+            section,
+            output,
+            base,
+            explicit: input.relocations.is_rela(),
+        };
         let is_edited = self.layout.unwind.contains(section);
         for mut relocation in input.relocations.iter() {
-            if is_edited
-                && let Some(place) = self.layout.unwind.field(section, relocation.offset)
-            {
+            if is_edited && let Some(place) = self.layout.unwind.field(section, relocation.offset) {
                 match place.offset() {
                     Some(moved) => relocation.offset = moved,
                     None => continue,
                 }
             }
-            let result = self.apply_one(object, section, base, explicit, &relocation, bytes);
+            let result = self.apply_one(&relocated, &relocation, bytes);
             if let Err(problem) = result {
                 problems.push(problem);
             }
@@ -73,13 +88,17 @@ impl<'a> Relocator<'a, '_> {
 
     fn apply_one(
         &self,
-        object: ObjectId,
-        section: SectionId,
-        base: u64,
-        explicit: bool,
+        input: &RelocatedSection,
         relocation: &RawRelocation,
         bytes: &mut [u8],
     ) -> Result<(), Problem> {
+        let &RelocatedSection {
+            object,
+            section,
+            base,
+            explicit,
+            ..
+        } = input;
         let Some(row) = self.arch.relocation(relocation.number) else {
             return Err(self.bad(
                 section,
@@ -118,7 +137,7 @@ impl<'a> Relocator<'a, '_> {
         let place = base.wrapping_add(relocation.offset);
         let (symbol, addend) = match row.branch {
             Some(branch) if self.arch.image_stub.is_some() => {
-                self.through_stub(row, branch, target, place, (symbol, addend))
+                self.through_stub(row, branch, target, (input.output, place), (symbol, addend))
             }
             _ => (symbol, addend),
         };
@@ -150,7 +169,7 @@ impl<'a> Relocator<'a, '_> {
         row: &Relocation,
         branch: klink_arch::Branch,
         target: SymbolValue,
-        place: u64,
+        (output, place): (OutputId, u64),
         (symbol, addend): (u64, i64),
     ) -> (u64, i64) {
         if let (SymbolValue::Undefined { .. }, Value::PcRelative { bias }) = (target, row.value) {
@@ -161,7 +180,7 @@ impl<'a> Relocator<'a, '_> {
         if reaches(to) {
             return (symbol, addend);
         }
-        match self.stubs.find(to, place, reaches) {
+        match self.stubs.find(output, to, place, reaches) {
             Some(stub) => (stub, branch.target_bias.wrapping_neg()),
             None => (symbol, addend),
         }

@@ -75,10 +75,12 @@ impl Islands {
     }
 }
 
-/// The addresses of all stubs, by what they go to.
+/// The addresses of all stubs, by the output section that they are in and what they go to. A branch
+/// takes stubs of its own section only: a kernel frees some sections (`.init.text`, `.exit.text`) long
+/// before it is done with the code near them.
 #[derive(Debug, Default)]
 pub(super) struct StubMap {
-    by_target: HashMap<u64, Vec<u64>, RandomState>,
+    by_target: HashMap<(OutputId, u64), Vec<u64>, RandomState>,
 }
 
 impl StubMap {
@@ -94,29 +96,28 @@ impl StubMap {
                 .address
                 .wrapping_add(island.offset);
             for (number, &target) in (0u64..).zip(&island.stubs) {
-                let stubs = map.by_target.entry(address_of(target)).or_default();
+                let stubs = map
+                    .by_target
+                    .entry((island.output, address_of(target)))
+                    .or_default();
                 stubs.push(start.wrapping_add(number.wrapping_mul(size)));
             }
         }
         map
     }
 
-    /// The stub nearest to `place` that goes to `target` and that `reaches` says is in reach.
+    /// The stub nearest to `place`, in `output`, that goes to `target` and that `reaches` says is in
+    /// reach.
     pub(super) fn find(
         &self,
+        output: OutputId,
         target: u64,
         place: u64,
         reaches: impl Fn(u64) -> bool,
     ) -> Option<u64> {
-        let stubs = self.by_target.get(&target)?;
+        let stubs = self.by_target.get(&(output, target))?;
         let in_reach = stubs.iter().copied().filter(|&stub| reaches(stub));
         in_reach.min_by_key(|stub| stub.abs_diff(place))
-    }
-
-    /// Bytes from `place` to the nearest stub that goes to `target`.
-    pub(super) fn nearest(&self, target: u64, place: u64) -> Option<u64> {
-        let stubs = self.by_target.get(&target)?;
-        stubs.iter().map(|stub| stub.abs_diff(place)).min()
     }
 }
 
@@ -250,12 +251,15 @@ fn all_reach(layouter: &Layouter<'_, '_>, sites: &IdVec<OutputId, Vec<Site>>) ->
     let stubs = StubMap::new(&layouter.islands, &layouter.outputs, |target| {
         layouter.address_of(target)
     });
-    sites.iter().flatten().all(|site| {
+    let all = sites
+        .iter_ids()
+        .flat_map(|(output, sites)| sites.iter().map(move |site| (output, site)));
+    all.into_iter().all(|(output, site)| {
         let form = &forms.forms[site.form.index()];
         let place = layouter.address_of(StubTarget::Section(site.section, site.offset));
         let target = layouter.address_of(site.target);
         let reaches = |to: u64| form.reaches(to.wrapping_sub(place).cast_signed());
-        reaches(target) || stubs.find(target, place, reaches).is_some()
+        reaches(target) || stubs.find(output, target, place, reaches).is_some()
     })
 }
 

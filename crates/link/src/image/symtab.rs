@@ -7,7 +7,7 @@ use super::layout::ImageLayout;
 use super::values::{SymbolValue, Values};
 use crate::id::{GlobalId, IdVec, ObjectId, OutputId};
 use crate::input::{InputSymbol, Object, SymbolPlace};
-use crate::options::{DiscardLocals, Options, Strip};
+use crate::options::{DiscardLocals, Options, OutputKind, Strip};
 use crate::output::Traits;
 use crate::resolve::{Definition, Resolved};
 use crate::symtab::{OutputPlace, OutputSymbol, Strings, info, is_compiler_made, null_symbol};
@@ -185,10 +185,11 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
             // Its section is discarded, and so is it.
             SymbolValue::Discarded => continue,
         };
-        // A symbol of the script stays global for all that objects say of its visibility.
+        // A symbol of the script stays global for all that objects say of its visibility, and every
+        // symbol where nothing is linked at run time.
         let hidden = match input.layout.symbols.get(&id) {
             Some(symbol) => symbol.hidden,
-            None => is_hidden(global.other),
+            None => input.options.output_kind == OutputKind::Shared && is_hidden(global.other),
         };
         if (defined && hidden) != local {
             continue;

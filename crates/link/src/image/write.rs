@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use klink_arch::{Arch, Class};
+use klink_arch::{Arch, Class, Endian};
 use object::elf;
 use rayon::prelude::*;
 
@@ -304,6 +304,7 @@ impl Image<'_, '_> {
         });
         let problems = problems.into_inner().unwrap_or_default();
         super::report::problems(self.relocator, self.options, problems)?;
+        self.sort_sections(file, &mut bytes);
         self.fill_unwind_header(file, &mut bytes)?;
         Ok(bytes)
     }
@@ -328,6 +329,34 @@ impl Image<'_, '_> {
             place.copy_from_slice(&table);
         }
         Ok(())
+    }
+
+    /// Sorts the sections whose entries the architecture wants sorted by address.
+    fn sort_sections(&self, file: &ImageFile, bytes: &mut [u8]) {
+        for special in self.arch.special_sections {
+            let Some((entry, id)) = special
+                .sorted_entry
+                .zip(self.layout.outputs.by_name(special.name.as_bytes()))
+            else {
+                continue;
+            };
+            let start = file.offset_of(id) as usize;
+            let end = start + self.layout.outputs.sections[id].size as usize;
+            let Some(table) = bytes.get_mut(start..end) else {
+                continue;
+            };
+            let key = |entry: &[u8]| match (self.arch.endian, entry) {
+                (Endian::Big, &[a, b, c, d, ..]) => u32::from_be_bytes([a, b, c, d]),
+                (Endian::Little, &[a, b, c, d, ..]) => u32::from_le_bytes([a, b, c, d]),
+                _ => 0,
+            };
+            let copy = table.to_vec();
+            let mut entries: Vec<&[u8]> = copy.chunks_exact(entry).collect();
+            entries.sort_by_key(|entry| key(entry));
+            for (place, entry) in table.chunks_exact_mut(entry).zip(entries) {
+                place.copy_from_slice(entry);
+            }
+        }
     }
 
     /// Cuts the file into parts that are filled apart from each other.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{Relocation, StubTemplate};
+use crate::{GotTable, Relaxation, Relocation, StubTemplate};
 
 /// Width of addresses: `EI_CLASS` of the ELF header.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -101,6 +101,15 @@ pub struct Arch {
     /// Whether no page of the file may be mapped twice with different rights. Source: BFD
     /// `elf_backend_no_page_alias`.
     pub no_page_alias: bool,
+    /// Whether images have a section symbol for each output section, though nothing needs it.
+    /// Source: BFD `TARGET_KEEP_UNUSED_SECTION_SYMBOLS` of the target.
+    pub keeps_section_symbols: bool,
+    /// Whether code has segments of its own without `-z separate-code`. Source: GNU ld
+    /// `configure.tgt`, `ac_default_ld_z_separate_code`.
+    pub separate_code: bool,
+    /// Whether what is read-only after relocation has a segment without `-z relro`. Source: GNU ld
+    /// `configure.tgt`, `ac_default_ld_z_relro`.
+    pub relro: bool,
     /// Whether an object without `.note.GNU-stack` wants an executable stack. Source: BFD
     /// `elf_backend_default_execstack`.
     pub executable_stack: bool,
@@ -110,6 +119,11 @@ pub struct Arch {
     pub global_pointer: Option<&'static str>,
     /// A stub for links with final addresses: the shortest that reaches any address.
     pub image_stub: Option<&'static StubTemplate>,
+    /// The global offset table that every final link has room for. `None`: GNU ld makes one only where
+    /// code needs it, and nothing of it is described here yet.
+    pub got: Option<GotTable>,
+    /// How code does without slots of that table; the first that applies counts.
+    pub relaxations: &'static [Relaxation],
     /// What position-independent outputs (`-shared`, `-pie`) hold for a loader. `None`: GNU ld has
     /// such outputs, but nothing of them is described here yet.
     pub dynamic: Option<DynamicLinking>,

@@ -29,6 +29,7 @@ mod error;
 mod field;
 pub mod hppa;
 pub mod i386;
+mod relaxation;
 mod relocation;
 mod stub;
 pub mod x86_64;
@@ -38,6 +39,7 @@ pub use arch::{
 };
 pub use error::RelocError;
 pub use field::{Field, Run};
+pub use relaxation::{Change, GotTable, Relaxation, Relaxed};
 pub use relocation::{
     Branch, Overflow, Pattern, Relocation, Rewrite, Selector, StaticLink, StubUse, Value, Values,
 };

@@ -27,8 +27,8 @@
 
 use crate::arch::index;
 use crate::{
-    Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, ModuleLink, Overflow,
-    Relocation, Selector, StubUse, Value,
+    Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable, ModuleLink,
+    Overflow, Relocation, Selector, StubUse, Value,
 };
 
 /// `EM_X86_64`.
@@ -202,10 +202,18 @@ pub static X86_64: Arch = Arch {
     max_page_size: 0x1000,
     common_page_size: 0x1000,
     no_page_alias: false,
+    keeps_section_symbols: false,
+    separate_code: true,
+    relro: true,
     executable_stack: true,
     stack_align: 16,
     global_pointer: None,
     image_stub: None,
+    got: Some(GotTable {
+        symbol: "_GLOBAL_OFFSET_TABLE_",
+        reserved: 3,
+    }),
+    relaxations: &crate::relaxation::X86_64,
     dynamic: Some(DYNAMIC),
     module: ModuleLink {
         loadable: &[0, 1, 2, 4, 10, 11, 24],

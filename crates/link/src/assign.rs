@@ -11,6 +11,7 @@ use crate::module;
 use crate::options::{Options, OrphanHandling, Strip, Unique};
 use crate::orphans::{OrphanPlacer, Placed};
 use crate::output::{OutputSection, Outputs, Placements, Traits};
+use crate::pattern_index::{Match, PatternIndex};
 use crate::resolve::Resolved;
 use crate::rules::{Constraint, InputRule, OutputRule, Part, Rules, SectionRule, Sort};
 use crate::script::{Action, Item, Program};
@@ -49,14 +50,6 @@ pub(crate) enum LayoutItem {
     Section(StatementId),
     /// A statement of the script, by number.
     Statement(u32),
-}
-
-/// Which part of which rule a section matched.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Match {
-    rule: u32,
-    part: u32,
-    pattern: u32,
 }
 
 /// Assigns every section of every object.
@@ -302,6 +295,7 @@ fn match_sections(
     candidates: &[SectionId],
     apart: &Apart,
 ) -> (Buckets, Vec<bool>) {
+    let index = PatternIndex::new(rules);
     let mut dead = vec![false; rules.outputs.len()];
     loop {
         let mut by_name: HashMap<&[u8], Vec<Match>, RandomState> = HashMap::default();
@@ -311,7 +305,7 @@ fn match_sections(
             let is_apart = apart.is_apart(section, false);
             let named = by_name
                 .entry(section.name)
-                .or_insert_with(|| match_name(rules, section.name));
+                .or_insert_with(|| index.matches(section.name));
             let found = named.iter().find(|found| {
                 let rule = &rules.outputs[found.rule as usize];
                 !dead[found.rule as usize]
@@ -330,28 +324,6 @@ fn match_sections(
             None => return (buckets, dead),
         }
     }
-}
-
-/// All patterns that a section name matches, in script order.
-fn match_name(rules: &Rules<'_>, name: &[u8]) -> Vec<Match> {
-    let mut found = Vec::new();
-    for (rule, output) in rules.outputs.iter().enumerate() {
-        for (part, inputs) in output.parts.iter().enumerate() {
-            let Part::Inputs(inputs) = inputs else {
-                continue;
-            };
-            for (pattern, section) in inputs.sections.iter().enumerate() {
-                if section.name.matches(name) {
-                    found.push(Match {
-                        rule: rule as u32,
-                        part: part as u32,
-                        pattern: pattern as u32,
-                    });
-                }
-            }
-        }
-    }
-    found
 }
 
 fn matches_file(

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod assign;
+mod buffer;
 #[allow(dead_code, reason = "final links, which use it, are being built")]
 mod dynamic;
 #[allow(dead_code, unused_imports, reason = "final links, which use it, are being built")]
@@ -22,6 +23,8 @@ mod merge;
 mod module;
 mod options;
 mod orphans;
+mod output_file;
+mod pattern_index;
 pub mod output;
 mod relocate;
 mod report;
@@ -34,6 +37,7 @@ mod write;
 
 use std::path::Path;
 
+pub use buffer::Buffer;
 pub use error::{LinkError, OutOfRange, Result};
 pub use options::{
     BuildId, ByteOrder, CompressDebug, Definition, Destination, DiscardLocals, DynamicLinker,
@@ -45,6 +49,7 @@ pub use report::{Report, SectionReport};
 
 use input::Storage;
 use layout::Layout;
+use made::BuildIdPlace;
 use report::Clock;
 
 /// Links what `options` names and writes the output file.
@@ -52,13 +57,13 @@ use report::Clock;
 /// # Errors
 /// [`LinkError`]; no output file is then left or changed.
 pub fn link(options: &Options) -> Result<Report> {
-    let (report, bytes) = link_in_memory(options)?;
+    let (report, mut bytes, build_id) = make(options)?;
     if options.fatal_warnings && !report.warnings.is_empty() {
         return Err(LinkError::Warnings(report.warnings));
     }
     let path = options.output.as_deref().unwrap_or(Path::new("a.out"));
     let mut clock = Clock::resume(report);
-    write::put_file(path, &bytes, !options.relocatable())?;
+    output_file::put(path, &mut bytes, options, build_id.as_ref())?;
     Ok(clock.finish("put file"))
 }
 
@@ -66,7 +71,17 @@ pub fn link(options: &Options) -> Result<Report> {
 ///
 /// # Errors
 /// As [`link`].
-pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
+pub fn link_in_memory(options: &Options) -> Result<(Report, Buffer)> {
+    let (report, mut bytes, build_id) = make(options)?;
+    let mut clock = Clock::resume(report);
+    if let Some(place) = build_id {
+        place.fill(options, &mut bytes);
+    }
+    Ok((clock.finish("hash"), bytes))
+}
+
+/// Makes the output's bytes, but for the build-id, whose place is given.
+fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     script::refuse_final_links(options)?;
     set_threads(options.threads);
     let storage = Storage::default();
@@ -82,7 +97,7 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
     let mut resolved = input::load_inputs(
         options,
         &inputs,
-        sources.externs(),
+        sources.externs().chain(image::entry_name(options, &sources)),
         &storage,
         wanted.map(target::ident),
     )?;
@@ -126,13 +141,12 @@ pub fn link_in_memory(options: &Options) -> Result<(Report, Vec<u8>)> {
         statement_bytes: &statement_bytes,
         build_id,
     };
-    let (mut bytes, note) = output.make()?;
+    let (bytes, note) = output.make()?;
     clock.lap("write");
-    made::fill_build_id(options, &mut bytes, note);
-    clock.lap("hash");
     Ok((
         report::summarize(clock, &resolved, &layout, &symbols, bytes.len()),
         bytes,
+        note,
     ))
 }
 

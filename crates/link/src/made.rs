@@ -93,20 +93,32 @@ pub(crate) fn add_stack_note(options: &Options, resolved: &mut Resolved<'_>, arc
     );
 }
 
-/// Computes the digest over `bytes`, in which the note is still zero, and puts it at `note`. The
-/// digest is BLAKE3, cut to the style's size, as lld has it: a build-id is a name for the output and
-/// no signature, and SHA-1 without help from the processor takes half of a module link's time.
-pub(crate) fn fill_build_id(
-    options: &Options,
-    bytes: &mut [u8],
-    note: Option<std::ops::Range<usize>>,
-) {
-    let Some(note) = note else { return };
-    let digest = match &options.build_id {
-        BuildId::None => return,
-        BuildId::Hex(given) => given.clone(),
-        BuildId::Sha1 | BuildId::Md5 | BuildId::Uuid => blake3::hash(bytes).as_bytes().to_vec(),
-    };
-    let length = note.len().min(digest.len());
-    bytes[note.start..note.start + length].copy_from_slice(&digest[..length]);
+/// Where the digest of a build-id stands in the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BuildIdPlace {
+    /// Offset in the file, in bytes.
+    pub start: usize,
+    /// Bytes of the digest.
+    pub size: usize,
+}
+
+impl BuildIdPlace {
+    /// Computes the digest over `bytes`, in which it is still zero. It is BLAKE3, cut to the style's
+    /// size, as lld has it: a build-id is a name for the output and no signature, and SHA-1 without
+    /// help from the processor takes half of a module link's time.
+    pub(crate) fn compute(&self, options: &Options, bytes: &[u8]) -> Vec<u8> {
+        let mut digest = match &options.build_id {
+            BuildId::None => Vec::new(),
+            BuildId::Hex(given) => given.clone(),
+            BuildId::Sha1 | BuildId::Md5 | BuildId::Uuid => blake3::hash(bytes).as_bytes().to_vec(),
+        };
+        digest.truncate(self.size);
+        digest
+    }
+
+    /// Puts the digest of `bytes` to its place in them.
+    pub(crate) fn fill(&self, options: &Options, bytes: &mut [u8]) {
+        let digest = self.compute(options, bytes);
+        bytes[self.start..self.start + digest.len()].copy_from_slice(&digest);
+    }
 }

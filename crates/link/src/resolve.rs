@@ -169,8 +169,6 @@ impl<'a> Resolved<'a> {
         let id = self.mention(name);
         let global = &mut self.globals[id];
         global.definition = Definition::Script;
-        global.symbol_type = elf::STT_NOTYPE.0;
-        global.size = 0;
         if hidden {
             global.other = stricter(global.other & 3, elf::STV_HIDDEN.0);
         }

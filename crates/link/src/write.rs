@@ -1,21 +1,18 @@
-//! Writing: the file is laid out, made in memory in place, and put under its name only when whole.
+//! Writing: the file is laid out, and made in memory in place.
 
 mod limits;
-
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
 
 use klink_arch::{Arch, Class, Endian};
 use object::elf::{self, SectionType};
 use rayon::prelude::*;
 
+use crate::buffer::Buffer;
 use crate::error::{LinkError, Result};
 use crate::groups;
 use crate::id::{IdVec, ObjectId, OutputId};
 use crate::image::Segment;
 use crate::layout::{Layout, align_up};
-use crate::made::{BuildIdNote, NOTE_HEADER};
+use crate::made::{BuildIdNote, BuildIdPlace, NOTE_HEADER};
 use crate::output::{Piece, Traits};
 use crate::relocate::{Rewrite, Target, change_bytes, rewrite};
 use crate::resolve::Resolved;
@@ -116,10 +113,10 @@ pub(crate) struct Output<'a, 'l> {
 
 impl Output<'_, '_> {
     /// Makes the bytes of the whole file. The build-id, if any, is still zero; its place is given.
-    pub(crate) fn make(&self) -> Result<(Vec<u8>, Option<std::ops::Range<usize>>)> {
+    pub(crate) fn make(&self) -> Result<(Buffer, Option<BuildIdPlace>)> {
         let file = self.lay_out_file();
         self.check_limits(&file, &Sizes::of(self.arch.class))?;
-        let mut bytes = vec![0; file.size as usize];
+        let mut bytes = Buffer::zeroed(file.size as usize);
         self.write_headers(&file, &mut bytes);
         self.fill(&file, &mut bytes)?;
         let build_id = self.build_id.and_then(|BuildIdNote { section, size }| {
@@ -127,7 +124,7 @@ impl Output<'_, '_> {
             let header = &file.headers[file.numbers[output] as usize];
             let note = header.offset + self.layout.placements.offset(section);
             let start = note as usize + NOTE_HEADER;
-            Some(start..start + size)
+            Some(BuildIdPlace { start, size })
         });
         Ok((bytes, build_id))
     }
@@ -652,6 +649,14 @@ impl<'b> Encoder<'b> {
         }
     }
 
+    pub(crate) fn class(&self) -> Class {
+        self.class
+    }
+
+    pub(crate) fn endian(&self) -> Endian {
+        self.endian
+    }
+
     /// `e_ident` (ELF gABI chapter 4).
     pub(crate) fn ident(&mut self, arch: &Arch, os_abi: u8) {
         let class = match arch.class {
@@ -677,7 +682,7 @@ impl<'b> Encoder<'b> {
         self.raw(&[0; 7]);
     }
 
-    fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
         self.at += bytes.len();
     }
@@ -765,37 +770,4 @@ impl<'b> Encoder<'b> {
         self.word(header.align);
         self.word(header.entry_size);
     }
-}
-
-/// Puts `bytes` under `path`, whole or not at all: they are written next to it and renamed. What
-/// is no regular file (`/dev/null`) is written to directly.
-///
-/// # Errors
-/// [`LinkError::Io`]; the file that was there before is then unchanged.
-pub(crate) fn put_file(path: &Path, bytes: &[u8], executable: bool) -> Result<()> {
-    let error = |source| LinkError::Io {
-        action: "write",
-        path: path.to_path_buf(),
-        source,
-    };
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return fs::write(path, bytes).map_err(error);
-    }
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let mut new = fs::OpenOptions::new();
-    new.write(true).create(true).truncate(true);
-    // What may be run has the rights for it, as far as the umask leaves them.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut new, if executable { 0o777 } else { 0o666 });
-    let written = new
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
-        // The error that matters is the first one.
-        let _ = fs::remove_file(&temporary);
-        error(source)
-    })
 }

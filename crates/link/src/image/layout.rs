@@ -212,7 +212,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             processed: IdVec::filled(false, count),
             update_dot: IdVec::filled(false, count),
             ignored: IdVec::filled(false, count),
-            data_segment: DataSegment::new(options.relro.unwrap_or(false)),
+            data_segment: DataSegment::new(options.relro.unwrap_or(arch.relro)),
             header_size: 0,
             headers_wanted: Cell::new(false),
             max_page_size,

@@ -3,6 +3,8 @@
 mod common;
 mod contents;
 mod data_segment;
+mod emit;
+mod entry;
 pub(crate) mod layout;
 mod merged;
 mod regions;
@@ -16,10 +18,10 @@ mod unwind;
 mod values;
 mod write;
 
+pub(crate) use entry::name as entry_name;
 pub(crate) use segments::Segment;
 
 use klink_arch::Arch;
-use klink_script::eval::evaluate_address;
 
 use self::contents::MadeContents;
 use self::layout::{ImageLayout, LayoutInput, Layouter};
@@ -27,10 +29,11 @@ use self::merged::Merges;
 use self::relocate::Relocator;
 use self::stubs::{StubMap, StubTarget};
 use self::unwind::{Unwind, UnwindInputs, UnwindRequest};
-use self::values::{SymbolValue, Values};
+use self::values::Values;
+use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::input::Storage;
-use crate::made::{self, BuildIdNote, NOTE_HEADER};
+use crate::made::{BuildIdNote, BuildIdPlace, NOTE_HEADER};
 use crate::options::Options;
 use crate::output::Traits;
 use crate::report::{Clock, Report};
@@ -50,7 +53,7 @@ pub(crate) fn link<'a>(
     arch: &'static Arch,
     build_id: Option<BuildIdNote>,
     mut clock: Clock,
-) -> Result<(Report, Vec<u8>)> {
+) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     common::allocate(&mut resolved);
     let program = script::compile(sources, storage, &mut resolved, false)?;
     let mut assigned = assign::assign(&resolved, &program, options, false, arch)?;
@@ -94,6 +97,7 @@ pub(crate) fn link<'a>(
         values: &values,
         arch,
         options,
+        needed: &entry::needed(options, sources, &resolved),
     });
     clock.lap("list symbols");
 
@@ -110,6 +114,7 @@ pub(crate) fn link<'a>(
         gp: global_pointer(&resolved, &values, arch),
         segment_bases: segment_bases(&layout),
     };
+    let (entry, warning) = entry::address(options, sources, &resolved, &layout, &values);
     let contents = MadeContents::default();
     let image = write::Image {
         resolved: &resolved,
@@ -120,65 +125,29 @@ pub(crate) fn link<'a>(
         contents: &contents,
         options,
         arch,
-        entry: entry(options, sources, &resolved, &layout, &values)?,
+        entry,
         flags: target::flags(&resolved, arch),
     };
     let file = image.lay_out_file();
-    let mut bytes = image.fill(&file)?;
+    let bytes = image.fill(&file)?;
     clock.lap("write");
 
     let note = build_id.and_then(|BuildIdNote { section, size }| {
         let output = layout.placements.output(section)?;
         let start = file.offset_of(output) + layout.placements.offset(section);
         let start = start as usize + NOTE_HEADER;
-        Some(start..start + size)
+        Some(BuildIdPlace { start, size })
     });
-    made::fill_build_id(options, &mut bytes, note);
-    clock.lap("hash");
     let report = crate::report::of_image(
         clock,
         &layout.outputs,
         resolved.objects.len(),
         symbols.symbols.len() - 1,
-        layout.warnings.clone(),
+        layout.warnings.iter().cloned().chain(warning).collect(),
         bytes.len(),
         |output| layout.islands.count_in(output),
     );
-    Ok((report, bytes))
-}
-
-/// The address that the program starts at: of `-e`, ENTRY, or `start`, else of the code
-/// (ld/ldlang.c, `lang_end`).
-fn entry(
-    options: &Options,
-    sources: &Sources,
-    resolved: &Resolved<'_>,
-    layout: &ImageLayout<'_>,
-    values: &Values<'_, '_>,
-) -> Result<u64> {
-    let of_symbol = |name: &str| match values.global(resolved.global(name.as_bytes())?) {
-        SymbolValue::Address { address, .. } | SymbolValue::Absolute(address) => Some(address),
-        _ => None,
-    };
-    let named = options
-        .entry
-        .as_deref()
-        .or(sources.entry().map(|name| name.value.as_str()));
-    if let Some(address) = of_symbol(named.unwrap_or("start")) {
-        return Ok(address);
-    }
-    let source = klink_script::Source::new("-e", named.unwrap_or(""));
-    let number = klink_script::parse_expression(&source)
-        .ok()
-        .and_then(|expr| evaluate_address(&expr, &klink_script::eval::Constants).ok());
-    if let Some(number) = number.filter(|_| named.is_some()) {
-        return Ok(number);
-    }
-    let is_code = layout.outputs.by_name(b".text");
-    let default = is_code.map(|id| layout.outputs.sections[id].address);
-    Ok(default
-        .filter(|_| options.entry.is_some() || named.is_none() || default.is_some())
-        .unwrap_or(0))
+    Ok((report, bytes, note))
 }
 
 /// Where the global pointer points at run time.

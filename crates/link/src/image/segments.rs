@@ -141,7 +141,7 @@ impl Phdrs {
         let has = |name: &[u8]| outputs.by_name(name).is_some();
         count += if has(b".interp") { 2 } else { 0 };
         count += u64::from(has(b".dynamic"));
-        count += u64::from(options.relro == Some(true));
+        count += u64::from(options.relro.unwrap_or(arch.relro));
         count += u64::from(has(b".eh_frame_hdr"));
         count += u64::from(self.stack_flags.is_some());
         count += u64::from(has(b".note.gnu.property"));
@@ -399,7 +399,10 @@ fn load_segments(
     header_size: u64,
     segments: &mut Vec<Segment>,
 ) {
-    let separate_code = input.options.separate_code.unwrap_or(false);
+    let separate_code = input
+        .options
+        .separate_code
+        .unwrap_or(input.arch.separate_code);
     if headers
         && separate_code
         && let Some(&first) = sections.first()

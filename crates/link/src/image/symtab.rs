@@ -49,9 +49,11 @@ pub(super) struct TableInput<'a, 'l> {
     pub values: &'l Values<'a, 'l>,
     pub arch: &'static Arch,
     pub options: &'l Options,
+    /// Symbols that stay though nothing defines them.
+    pub needed: &'l [GlobalId],
 }
 
-/// Builds the table: section symbols where relocations stay, each object's locals in order, globals
+/// Builds the table: section symbols where relocations stay or the target has them anyway, each object's locals in order, globals
 /// that are hidden, and the other globals.
 pub(super) fn build(input: &TableInput<'_, '_>) -> ImageSymbols {
     let resolved = input.resolved;
@@ -63,7 +65,8 @@ pub(super) fn build(input: &TableInput<'_, '_>) -> ImageSymbols {
         locals: IdVec::default(),
         globals: IdVec::filled(0, resolved.globals.len()),
     };
-    if input.options.emit_relocations {
+    let all_sections = input.arch.keeps_section_symbols && input.options.strip != Strip::All;
+    if all_sections || input.options.emit_relocations {
         for &output in &input.layout.outputs.order {
             table.sections[output] = table.symbols.len() as u32;
             table.symbols.push(OutputSymbol {
@@ -105,15 +108,10 @@ fn add_locals(
         let (place, value) = match symbol.place {
             SymbolPlace::Undefined | SymbolPlace::Common => continue,
             SymbolPlace::Absolute => (OutputPlace::Absolute, symbol.value),
-            SymbolPlace::Section(section) => {
-                let section = input.resolved.section_id(id, section);
-                match input.values.in_section(section, symbol.value) {
-                    SymbolValue::Address { address, output } => {
-                        (OutputPlace::Section(output), address)
-                    }
-                    _ => continue,
-                }
-            }
+            SymbolPlace::Section(_) => match input.values.of(id, index as u32) {
+                SymbolValue::Address { address, output } => (OutputPlace::Section(output), address),
+                _ => continue,
+            },
         };
         if symbol.symbol_type == elf::STT_SECTION.0 {
             if let OutputPlace::Section(output) = place {
@@ -187,8 +185,10 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
         };
         // A symbol of the script stays global for all that objects say of its visibility, and every
         // symbol where nothing is linked at run time.
+        let of_section = defined && matches!(global.definition, Definition::Undefined { .. });
         let hidden = match input.layout.symbols.get(&id) {
             Some(symbol) => symbol.hidden,
+            None if of_section => global.name.starts_with(b"."),
             None => input.options.output_kind == OutputKind::Shared && is_hidden(global.other),
         };
         if (defined && hidden) != local {
@@ -199,8 +199,7 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
             Definition::Undefined { weak } => (weak, elf::STB_GLOBAL.0),
             _ => (false, elf::STB_GLOBAL.0),
         };
-        // What nothing mentions but the script's own expressions is no symbol of the link.
-        if !defined && global.script_only {
+        if !defined && !stays_undefined(input, id) {
             continue;
         }
         let binding = match (
@@ -219,10 +218,24 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
             value,
             size,
             info: info(binding, symbol_type),
-            other: global.other,
+            // Visibility is for what other files can see (bfd/elflink.c, `elf_link_output_extsym`).
+            other: match (local, of_section) {
+                (true, _) => global.other & !3,
+                // What a section's name defines (bfd/elflink.c, `bfd_elf_define_start_stop`).
+                (false, true) if global.other & 3 == 0 => global.other | elf::STV_PROTECTED.0,
+                (false, _) => global.other,
+            },
             place,
         });
     }
+}
+
+/// Whether a symbol is in the table that nothing defines (bfd/elflink.c, `elf_link_output_extsym`):
+/// if a relocation of the output names it, or the link was told that it is needed.
+fn stays_undefined(input: &TableInput<'_, '_>, id: GlobalId) -> bool {
+    let global = &input.resolved.globals[id];
+    let is_weak = matches!(global.definition, Definition::Undefined { weak: true });
+    !global.script_only && input.options.emit_relocations || !is_weak && input.needed.contains(&id)
 }
 
 /// Type and size. A symbol to which the script gives another symbol's value takes its type (bfd's

@@ -2,6 +2,7 @@
 
 use klink_script::eval::Base;
 use object::elf;
+use rayon::prelude::*;
 
 use super::layout::ImageLayout;
 use super::scope::section_of;
@@ -45,6 +46,8 @@ pub(super) struct Values<'a, 'l> {
     resolved: &'l Resolved<'a>,
     layout: &'l ImageLayout<'a>,
     globals: IdVec<GlobalId, SymbolValue>,
+    /// All symbols of each object, by index.
+    symbols: IdVec<ObjectId, Vec<SymbolValue>>,
 }
 
 impl<'a, 'l> Values<'a, 'l> {
@@ -53,10 +56,24 @@ impl<'a, 'l> Values<'a, 'l> {
             resolved,
             layout,
             globals: IdVec::default(),
+            symbols: IdVec::default(),
         };
         for id in resolved.globals.ids() {
             let value = values.compute_global(id);
             values.globals.push(value);
+        }
+        let objects: Vec<ObjectId> = resolved.objects.ids().collect();
+        let of_object = |object: ObjectId| {
+            let count = resolved.objects[object].symbols.len() as u32;
+            let value = |index| match resolved.global_of(object, index) {
+                Some(global) => values.globals[global],
+                None => values.compute_local(object, index),
+            };
+            (0..count).map(value).collect()
+        };
+        let symbols: Vec<Vec<SymbolValue>> = objects.into_par_iter().map(of_object).collect();
+        for of_object in symbols {
+            values.symbols.push(of_object);
         }
         values
     }
@@ -70,13 +87,13 @@ impl<'a, 'l> Values<'a, 'l> {
     /// The value of symbol `index` of `object`.
     #[inline]
     pub(super) fn of(&self, object: ObjectId, index: u32) -> SymbolValue {
-        match self.resolved.global_of(object, index) {
-            Some(global) => self.globals[global],
-            None => self.local(object, index),
-        }
+        let known = self.symbols[object].get(index as usize);
+        known
+            .copied()
+            .unwrap_or(SymbolValue::Undefined { weak: true })
     }
 
-    fn local(&self, object: ObjectId, index: u32) -> SymbolValue {
+    fn compute_local(&self, object: ObjectId, index: u32) -> SymbolValue {
         let Some(symbol) = self.resolved.objects[object].symbols.get(index as usize) else {
             return SymbolValue::Undefined { weak: true };
         };
@@ -128,7 +145,7 @@ impl<'a, 'l> Values<'a, 'l> {
             Definition::Script => SymbolValue::Undefined { weak: false },
             Definition::Common { .. } => SymbolValue::Undefined { weak: false },
             Definition::Undefined { weak } => self
-                .start_or_stop(global.name)
+                .of_section_name(global.name)
                 .unwrap_or(SymbolValue::Undefined { weak }),
         }
     }
@@ -161,6 +178,28 @@ impl<'a, 'l> Values<'a, 'l> {
         }
     }
 
+    /// A symbol that a section's name defines.
+    fn of_section_name(&self, name: &[u8]) -> Option<SymbolValue> {
+        match name.starts_with(b".") {
+            true => self.start_or_size(name),
+            false => self.start_or_stop(name),
+        }
+    }
+
+    /// `.startof.NAME` and `.sizeof.NAME` of any section (ld/ldlang.c, `lang_init_startof_sizeof`).
+    fn start_or_size(&self, name: &[u8]) -> Option<SymbolValue> {
+        let named = |section| {
+            let output = self.layout.outputs.by_name(section)?;
+            Some((output, &self.layout.outputs.sections[output]))
+        };
+        if let Some(section) = name.strip_prefix(b".sizeof.") {
+            return Some(SymbolValue::Absolute(named(section)?.1.size));
+        }
+        let (output, section) = named(name.strip_prefix(b".startof.")?)?;
+        let address = section.address;
+        Some(SymbolValue::Address { address, output })
+    }
+
     /// `__start_NAME` and `__stop_NAME` of sections whose names could be C's.
     fn start_or_stop(&self, name: &[u8]) -> Option<SymbolValue> {
         let (section, at_end) = match name.strip_prefix(b"__start_") {
@@ -169,6 +208,11 @@ impl<'a, 'l> Values<'a, 'l> {
         };
         let output = self.layout.outputs.by_name(section)?;
         let found = &self.layout.outputs.sections[output];
+        // An input section must have given it its name (ld/ldlang.c, `undef_start_stop`).
+        let mut inputs = found.sections();
+        if !inputs.any(|input| self.resolved.section(input).name == section) {
+            return None;
+        }
         let offset = if at_end { found.size } else { 0 };
         Some(SymbolValue::Address {
             address: found.address.wrapping_add(offset),

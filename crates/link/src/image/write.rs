@@ -11,16 +11,16 @@ use super::layout::ImageLayout;
 use super::relocate::{Problem, Relocator, has_explicit_addends};
 use super::stubs::StubTarget;
 use super::symtab::ImageSymbols;
-use super::values::{SymbolValue, Values};
+use super::values::Values;
+use crate::buffer::Buffer;
 use crate::error::{LinkError, Result};
 use crate::id::{Id, IdVec, OutputId, SectionId};
-use crate::input::RawRelocation;
 use crate::layout::align_up;
 use crate::options::{Options, OutputKind};
 use crate::output::{OutputSection, Piece, Traits};
 use crate::resolve::Resolved;
 use crate::symtab::{OutputPlace, Strings};
-use crate::write::{Encoder, FIRST_RESERVED, Header, Sizes, sort_by_offset};
+use crate::write::{Encoder, FIRST_RESERVED, Header, Sizes};
 
 /// Everything that is written.
 pub(super) struct Image<'a, 'l> {
@@ -68,17 +68,18 @@ impl ImageFile {
 }
 
 /// A part of the file to fill, apart from all others.
-enum Job<'j> {
+pub(super) enum Job<'j> {
     /// Pieces of an output section, from this offset in it.
     Pieces(OutputId, &'j [Piece], u64),
-    Relocations(OutputId),
+    /// Relocations of these input sections that stay.
+    Relocations(Vec<SectionId>),
     Symbols,
     SymbolSections,
     Bytes(&'j [u8]),
 }
 
 /// Bytes of contents that one thread fills at a time.
-const CHUNK: u64 = 256 << 10;
+pub(super) const CHUNK: u64 = 256 << 10;
 
 impl Image<'_, '_> {
     /// Lays the file out.
@@ -288,8 +289,8 @@ impl Image<'_, '_> {
     ///
     /// # Errors
     /// Everything that is wrong with relocations, told at once.
-    pub(super) fn fill(&self, file: &ImageFile) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; file.size as usize];
+    pub(super) fn fill(&self, file: &ImageFile) -> Result<Buffer> {
+        let mut bytes = Buffer::zeroed(file.size as usize);
         self.write_headers(file, &mut bytes);
         let problems = Mutex::new(Vec::new());
         let jobs = self.jobs(file, &mut bytes);
@@ -374,7 +375,7 @@ impl Image<'_, '_> {
             match *body {
                 Body::Nothing => {}
                 Body::Contents(id) => self.content_jobs(id, header.offset, &mut ranges),
-                Body::Relocations(id) => ranges.push(whole(Job::Relocations(id))),
+                Body::Relocations(id) => self.relocation_jobs(id, header.offset, &mut ranges),
                 Body::Symbols => ranges.push(whole(Job::Symbols)),
                 Body::SymbolSections => ranges.push(whole(Job::SymbolSections)),
                 Body::SymbolNames => {
@@ -441,7 +442,7 @@ impl Image<'_, '_> {
     fn run(&self, file: &ImageFile, job: Job<'_>, part: &mut [u8], problems: &mut Vec<Problem>) {
         match job {
             Job::Pieces(id, pieces, start) => self.fill_pieces(id, pieces, start, part, problems),
-            Job::Relocations(id) => self.fill_relocations(id, part),
+            Job::Relocations(inputs) => self.emit_relocations(inputs, part),
             Job::Symbols => self.fill_symbols(file, part),
             Job::SymbolSections => {
                 let mut out = Encoder::new(self.arch, part);
@@ -565,78 +566,6 @@ impl Image<'_, '_> {
         let bytes = crate::script::encode(place.value, place.size, self.arch.endian);
         part[..bytes.len()].copy_from_slice(&bytes);
         bytes.len()
-    }
-
-    fn fill_relocations(&self, id: OutputId, part: &mut [u8]) {
-        let explicit = has_explicit_addends(self.arch);
-        let section = &self.layout.outputs.sections[id];
-        let mut out = Encoder::new(self.arch, part);
-        for input in section.sections() {
-            let base = section
-                .address
-                .wrapping_add(self.layout.placements.offset(input));
-            for relocation in self.resolved.section(input).relocations.iter() {
-                let (symbol, number, addend) = self.emitted(input, &relocation);
-                out.word(base.wrapping_add(relocation.offset));
-                out.relocation_info(symbol, number);
-                if explicit {
-                    out.word(addend.cast_unsigned());
-                }
-            }
-        }
-        sort_by_offset(
-            part,
-            Sizes::of(self.arch.class).relocation(explicit) as usize,
-            self.arch.endian,
-        );
-    }
-
-    /// Symbol, type and addend of a relocation that stays.
-    #[inline]
-    fn emitted(&self, input: SectionId, relocation: &RawRelocation) -> (u32, u32, i64) {
-        let (object, _) = self.resolved.section_place(input);
-        let number = relocation.number;
-        if relocation.symbol == 0 {
-            return (0, number, relocation.addend);
-        }
-        if let Some(global) = self.resolved.global_of(object, relocation.symbol) {
-            return match self.values.global(global) {
-                SymbolValue::Discarded => (0, 0, 0),
-                _ => (
-                    self.symbols
-                        .number(self.resolved, object, relocation.symbol),
-                    number,
-                    relocation.addend,
-                ),
-            };
-        }
-        let symbol = &self.resolved.objects[object].symbols[relocation.symbol as usize];
-        let SymbolValue::Address { output, address } = self.values.of(object, relocation.symbol)
-        else {
-            return match symbol.place {
-                crate::input::SymbolPlace::Absolute => (
-                    self.symbols
-                        .number(self.resolved, object, relocation.symbol),
-                    number,
-                    relocation.addend,
-                ),
-                _ => (0, 0, 0),
-            };
-        };
-        if symbol.symbol_type != elf::STT_SECTION.0 {
-            return (
-                self.symbols
-                    .number(self.resolved, object, relocation.symbol),
-                number,
-                relocation.addend,
-            );
-        }
-        let moved = address.wrapping_sub(self.layout.outputs.sections[output].address);
-        let addend = self
-            .relocator
-            .merged_addend(object, relocation)
-            .unwrap_or(relocation.addend.wrapping_add(moved.cast_signed()));
-        (self.symbols.section(output), number, addend)
     }
 
     fn fill_symbols(&self, file: &ImageFile, part: &mut [u8]) {

@@ -96,19 +96,40 @@ impl<'a> Archive<'a> {
     }
 }
 
+/// The bytes of all members; those of a thin archive are read from their files, on several threads.
+pub(crate) fn all_bytes<'a>(members: &[Member<'a>], files: &'a Files) -> Result<Vec<&'a [u8]>> {
+    let paths: Vec<&Path> = members
+        .iter()
+        .filter_map(|member| match &member.place {
+            Place::Inside(_) => None,
+            Place::Outside(path) => Some(path.as_path()),
+        })
+        .collect();
+    let mut opened = files.open_all(&paths).into_iter();
+    let bytes_of = |member: &Member<'a>| match &member.place {
+        Place::Inside(bytes) => Ok(*bytes),
+        Place::Outside(path) => member.named(opened.next().unwrap_or_else(|| files.open(path))),
+    };
+    members.iter().map(bytes_of).collect()
+}
+
 impl<'a> Member<'a> {
     /// The member's bytes; a thin archive's member is read from its file.
     pub(crate) fn bytes(&self, files: &'a Files) -> Result<&'a [u8]> {
         match &self.place {
             Place::Inside(bytes) => Ok(bytes),
             // The path alone would not tell which archive named it.
-            Place::Outside(path) => match files.open(path) {
-                Ok(file) => Ok(file.bytes()),
-                Err(error) => Err(LinkError::Malformed {
-                    file: self.name.clone(),
-                    what: error.to_string(),
-                }),
-            },
+            Place::Outside(path) => self.named(files.open(path)),
+        }
+    }
+
+    fn named(&self, file: Result<&'a FileData>) -> Result<&'a [u8]> {
+        match file {
+            Ok(file) => Ok(file.bytes()),
+            Err(error) => Err(LinkError::Malformed {
+                file: self.name.clone(),
+                what: error.to_string(),
+            }),
         }
     }
 }

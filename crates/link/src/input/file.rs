@@ -8,6 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use rayon::prelude::*;
 use typed_arena::Arena;
 
 use crate::error::{LinkError, Result};
@@ -86,6 +87,17 @@ impl Files {
     /// # Errors
     /// [`LinkError::Io`] if the file cannot be opened or read.
     pub fn open(&self, path: &Path) -> Result<&FileData> {
+        Ok(self.arena.alloc(Self::read(path)?))
+    }
+
+    /// Reads or maps many files, on several threads. Gives a result for each, in order.
+    pub(crate) fn open_all(&self, paths: &[&Path]) -> Vec<Result<&FileData>> {
+        let read: Vec<Result<FileData>> = paths.par_iter().map(|path| Self::read(path)).collect();
+        let keep = |file: Result<FileData>| file.map(|file| &*self.arena.alloc(file));
+        read.into_iter().map(keep).collect()
+    }
+
+    fn read(path: &Path) -> Result<FileData> {
         let error = |action| {
             move |source| LinkError::Io {
                 action,
@@ -104,10 +116,10 @@ impl Files {
             // checked against the mapping's length again, so no access leaves the mapping.
             Bytes::Mapped(unsafe { Mmap::map(&file) }.map_err(error("map"))?)
         };
-        Ok(self.arena.alloc(FileData {
+        Ok(FileData {
             path: path.to_path_buf(),
             bytes,
-        }))
+        })
     }
 
     /// Adds bytes that are in memory already, as if read from `path`.

@@ -6,7 +6,7 @@ use object::elf;
 use rayon::prelude::*;
 use typed_arena::Arena;
 
-use super::archive::{Archive, base_name, is_archive};
+use super::archive::{Archive, all_bytes, base_name, is_archive};
 use super::file::{FileData, Files};
 use super::object_file::{ElfIdent, Object, SymbolPlace, parse_object};
 use crate::error::{LinkError, Result};
@@ -49,7 +49,7 @@ pub struct Storage {
 pub(crate) fn load_inputs<'a, 's>(
     options: &'s Options,
     inputs: &[LoadedInput<'a>],
-    externs: impl Iterator<Item = &'s str>,
+    needed: impl Iterator<Item = &'s str>,
     storage: &'a Storage,
     binary_ident: Option<ElfIdent>,
 ) -> Result<Resolved<'a>> {
@@ -57,7 +57,7 @@ pub(crate) fn load_inputs<'a, 's>(
     let mut parsed = parse_items(&items)?.into_iter();
     let mut resolved = Resolved::default();
     resolved.allow_multiple_definition = options.allow_multiple_definition;
-    for name in options.undefined.iter().map(String::as_str).chain(externs) {
+    for name in options.undefined.iter().map(String::as_str).chain(needed) {
         resolved.need(storage.names.alloc(name.as_bytes().to_vec()));
     }
     // For each archive by its place, which of its members joined already.
@@ -113,11 +113,12 @@ fn collect_items<'a>(inputs: &[LoadedInput<'a>], storage: &'a Storage) -> Result
         } else if is_archive(file.bytes()) {
             let archive = Archive::parse(file)?;
             if input.whole_archive {
-                for member in &archive.members {
+                let all = all_bytes(&archive.members, &storage.files)?;
+                for (member, bytes) in archive.members.iter().zip(all) {
                     items.push(Item::Object(Source {
                         name: member.name.clone(),
                         base_name: member.base_name.clone(),
-                        bytes: member.bytes(&storage.files)?,
+                        bytes,
                     }));
                 }
             } else {

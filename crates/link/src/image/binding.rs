@@ -1,0 +1,156 @@
+//! Which symbols are bound in the output, so that nothing at run time can put another definition in
+//! their place.
+//!
+//! Source: bfd/elflink.c (_bfd_elf_symbol_refs_local_p, _bfd_elf_link_assign_sym_version,
+//! bfd_elf_link_record_dynamic_symbol); bfd/elfxx-x86.h (UNDEFINED_WEAK_RESOLVED_TO_ZERO).
+
+use object::elf;
+
+use super::made_sections::is_dynamic;
+use crate::dynamic::relocations::Target;
+use crate::dynamic::versions::{VersionError, Versions};
+use crate::id::{GlobalId, IdVec, ObjectId};
+use crate::input::SymbolPlace;
+use crate::options::{DynamicLinker, Options, OutputKind, Symbolic};
+use crate::output::Outputs;
+use crate::resolve::{Definition, Global, Resolved};
+
+/// How the globals of a link are bound.
+pub(super) struct Bindings {
+    kind: OutputKind,
+    symbolic: Symbolic,
+    export_dynamic: bool,
+    /// Whether undefined weak symbols are 0 for good.
+    has_no_loader: bool,
+    /// Whether a version script makes the global local.
+    versioned_local: IdVec<GlobalId, bool>,
+    /// Whether it is undefined and yet the beginning or end of a section (`__start_NAME`).
+    is_section_bound: IdVec<GlobalId, bool>,
+    /// Each global's entry of `.gnu.version`.
+    pub entries: IdVec<GlobalId, u16>,
+}
+
+impl Bindings {
+    /// Asks the version scripts about every symbol.
+    ///
+    /// # Errors
+    /// Symbols whose version no script has.
+    pub(super) fn new(
+        resolved: &Resolved<'_>,
+        options: &Options,
+        outputs: &Outputs<'_>,
+        versions: &mut Versions,
+    ) -> Result<Self, VersionError> {
+        let count = resolved.globals.len();
+        let mut bindings = Self {
+            kind: options.output_kind,
+            symbolic: options.symbolic,
+            export_dynamic: options.export_dynamic,
+            has_no_loader: !is_dynamic(options)
+                || options.output_kind == OutputKind::Pie
+                    && options.dynamic_linker == DynamicLinker::None,
+            versioned_local: IdVec::filled(false, count),
+            is_section_bound: IdVec::default(),
+            entries: IdVec::filled(1, count),
+        };
+        for global in resolved.globals.iter() {
+            let name = global.name;
+            let section = (name.strip_prefix(b"__start_")).or(name.strip_prefix(b"__stop_"));
+            let is_bound = !is_defined(global)
+                && section.is_some_and(|section| outputs.by_name(section).is_some());
+            bindings.is_section_bound.push(is_bound);
+        }
+        if !is_dynamic(options) || versions.is_empty() {
+            return Ok(bindings);
+        }
+        versions.note_versioned(|name| {
+            let global = resolved.global(name);
+            global.is_some_and(|id| is_defined(&resolved.globals[id]))
+        });
+        for (id, global) in resolved.globals.iter_ids() {
+            if is_defined(global) {
+                let assigned = versions.assign(global.name)?;
+                bindings.versioned_local[id] = assigned.local;
+                bindings.entries[id] = assigned.entry;
+            }
+        }
+        Ok(bindings)
+    }
+
+    /// Whether a global that the output defines is local in it.
+    pub(super) fn is_local(&self, id: GlobalId, other: u8) -> bool {
+        let is_linked_at_run_time = matches!(self.kind, OutputKind::Pie | OutputKind::Shared);
+        is_linked_at_run_time && (self.versioned_local[id] || is_hidden(other))
+    }
+
+    /// Whether a global has an entry of `.dynsym`.
+    pub(super) fn is_dynamic(&self, id: GlobalId, global: &Global<'_>) -> bool {
+        let exports =
+            self.kind == OutputKind::Shared || self.kind == OutputKind::Pie && self.export_dynamic;
+        let is_local = is_defined(global) && self.is_local(id, global.other);
+        exports && !is_local && !global.script_only
+    }
+
+    /// Whether references to a global go to the output's own definition.
+    pub(super) fn is_bound(&self, id: GlobalId, global: &Global<'_>) -> bool {
+        if !is_defined(global) {
+            return self.is_section_bound[id]
+                || self.kind != OutputKind::Shared && self.is_zero(global)
+                || is_hidden(global.other);
+        }
+        let is_function = global.symbol_type == elf::STT_FUNC.0;
+        self.kind != OutputKind::Shared
+            || self.is_local(id, global.other)
+            || global.other & 3 == elf::STV_PROTECTED.0
+            || match self.symbolic {
+                Symbolic::All => true,
+                Symbolic::Functions => is_function,
+                Symbolic::None => false,
+            }
+    }
+
+    fn is_zero(&self, global: &Global<'_>) -> bool {
+        matches!(global.definition, Definition::Undefined { weak: true })
+            && (self.has_no_loader || global.other & 3 != 0)
+    }
+
+    /// What a relocation needs to know of symbol `index` of `object`.
+    pub(super) fn target(&self, resolved: &Resolved<'_>, object: ObjectId, index: u32) -> Target {
+        match resolved.global_of(object, index) {
+            Some(id) => self.target_of_global(resolved, id),
+            None => Target {
+                is_bound: true,
+                is_absolute: index == 0 || is_absolute(resolved, object, index),
+                is_zero: false,
+            },
+        }
+    }
+
+    /// What a relocation needs to know of a global.
+    pub(super) fn target_of_global(&self, resolved: &Resolved<'_>, id: GlobalId) -> Target {
+        let global = &resolved.globals[id];
+        Target {
+            is_bound: self.is_bound(id, global),
+            is_absolute: match global.definition {
+                Definition::Object { object, symbol, .. } => is_absolute(resolved, object, symbol),
+                _ => false,
+            },
+            is_zero: self.is_zero(global) && !self.is_section_bound[id],
+        }
+    }
+}
+
+fn is_absolute(resolved: &Resolved<'_>, object: ObjectId, index: u32) -> bool {
+    let symbol = resolved.objects[object].symbols.get(index as usize);
+    symbol.is_some_and(|symbol| symbol.place == SymbolPlace::Absolute)
+}
+
+/// Whether the output defines a global.
+pub(super) fn is_defined(global: &Global<'_>) -> bool {
+    !matches!(global.definition, Definition::Undefined { .. })
+}
+
+fn is_hidden(other: u8) -> bool {
+    let visibility = other & 3;
+    visibility == elf::STV_HIDDEN.0 || visibility == elf::STV_INTERNAL.0
+}

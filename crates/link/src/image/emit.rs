@@ -1,0 +1,138 @@
+//! Relocations that stay in an image (`--emit-relocs`), for those who move it later.
+
+use klink_arch::Class;
+use object::elf;
+
+use super::relocate::has_explicit_addends;
+use super::values::SymbolValue;
+use super::write::{CHUNK, Image, Job};
+use crate::id::{ObjectId, OutputId, SectionId};
+use crate::input::RawRelocation;
+use crate::write::{Encoder, Sizes, sort_by_offset};
+
+impl Image<'_, '_> {
+    /// Cuts the relocations of an output section into parts that are written apart from each other.
+    pub(super) fn relocation_jobs<'j>(
+        &self,
+        id: OutputId,
+        mut file_offset: u64,
+        ranges: &mut Vec<(u64, u64, Job<'j>)>,
+    ) {
+        let explicit = has_explicit_addends(self.arch);
+        let each = Sizes::of(self.arch.class).relocation(explicit);
+        let mut inputs = Vec::new();
+        let mut size = 0;
+        for input in self.layout.outputs.sections[id].sections() {
+            let count = self.resolved.section(input).relocations.len() as u64;
+            if count == 0 {
+                continue;
+            }
+            inputs.push(input);
+            size += count * each;
+            if size >= CHUNK {
+                let inputs = std::mem::take(&mut inputs);
+                ranges.push((file_offset, size, Job::Relocations(inputs)));
+                file_offset += size;
+                size = 0;
+            }
+        }
+        if size > 0 {
+            ranges.push((file_offset, size, Job::Relocations(inputs)));
+        }
+    }
+
+    /// Writes the relocations of `inputs`. Input sections lie in rising order, so that all are sorted
+    /// if those of each are.
+    pub(super) fn emit_relocations(&self, inputs: Vec<SectionId>, part: &mut [u8]) {
+        let explicit = has_explicit_addends(self.arch);
+        let each = Sizes::of(self.arch.class).relocation(explicit) as usize;
+        let mut rest = part;
+        for input in inputs {
+            let relocations = &self.resolved.section(input).relocations;
+            let (own, behind) = rest.split_at_mut(relocations.len() * each);
+            rest = behind;
+            let Some(output) = self.layout.placements.output(input) else {
+                continue;
+            };
+            let base = self.layout.outputs.sections[output]
+                .address
+                .wrapping_add(self.layout.placements.offset(input));
+            let (object, _) = self.resolved.section_place(input);
+            let mut out = Encoder::new(self.arch, own);
+            let mut last = 0;
+            let mut sorted = true;
+            for relocation in relocations.iter() {
+                let (symbol, number, addend) = self.emitted(object, &relocation);
+                sorted &= last <= relocation.offset;
+                last = relocation.offset;
+                let addend = explicit.then_some(addend);
+                out.relocation(base.wrapping_add(relocation.offset), symbol, number, addend);
+            }
+            if !sorted {
+                sort_by_offset(own, each, self.arch.endian);
+            }
+        }
+    }
+
+    /// Symbol, type and addend of a relocation that stays.
+    fn emitted(&self, object: ObjectId, relocation: &RawRelocation) -> (u32, u32, i64) {
+        let RawRelocation {
+            symbol,
+            number,
+            addend,
+            ..
+        } = *relocation;
+        let plain = || {
+            (
+                self.symbols.number(self.resolved, object, symbol),
+                number,
+                addend,
+            )
+        };
+        let input = &self.resolved.objects[object];
+        if symbol == 0 {
+            return (0, number, addend);
+        }
+        if symbol as usize >= input.first_global {
+            return match self.values.of(object, symbol) {
+                SymbolValue::Discarded => (0, 0, 0),
+                _ => plain(),
+            };
+        }
+        let is_section = input.symbols[symbol as usize].symbol_type == elf::STT_SECTION.0;
+        match self.values.of(object, symbol) {
+            SymbolValue::Address { output, address } if is_section => {
+                let start = self.layout.outputs.sections[output].address;
+                let moved = address.wrapping_sub(start).cast_signed();
+                let merged = self.relocator.merged_addend(object, relocation);
+                let addend = merged.unwrap_or(addend.wrapping_add(moved));
+                (self.symbols.section(output), number, addend)
+            }
+            SymbolValue::Address { .. } | SymbolValue::Absolute(_) => plain(),
+            SymbolValue::Undefined { .. } | SymbolValue::Discarded => (0, 0, 0),
+        }
+    }
+}
+
+impl Encoder<'_> {
+    /// A relocation (ELF gABI chapter 4), with an addend of its own or without.
+    fn relocation(&mut self, offset: u64, symbol: u32, number: u32, addend: Option<i64>) {
+        // The common form goes out at once.
+        if let (Class::Elf64, klink_arch::Endian::Little, Some(addend)) =
+            (self.class(), self.endian(), addend)
+        {
+            let mut bytes = [0; 24];
+            bytes[..8].copy_from_slice(&offset.to_le_bytes());
+            let info = u64::from(symbol) << 32 | u64::from(number);
+            bytes[8..16].copy_from_slice(&info.to_le_bytes());
+            bytes[16..].copy_from_slice(&addend.to_le_bytes());
+            self.raw(&bytes);
+            return;
+        }
+        self.word(offset);
+        self.relocation_info(symbol, number);
+        if let Some(addend) = addend {
+            self.word(addend.cast_unsigned());
+        }
+    }
+}

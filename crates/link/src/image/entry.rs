@@ -1,0 +1,82 @@
+//! Where a program starts, and which symbols the link was told that it needs.
+
+use klink_script::Source;
+use klink_script::eval::{Constants, evaluate_address};
+
+use super::layout::ImageLayout;
+use super::values::{SymbolValue, Values};
+use crate::id::GlobalId;
+use crate::options::{Options, OutputKind};
+use crate::resolve::Resolved;
+use crate::script::Sources;
+
+/// The entry of a program whose scripts and command line name none.
+const DEFAULT_ENTRY: &str = "start";
+
+/// The section that a program starts with if the entry is not found.
+const ENTRY_SECTION: &[u8] = b".text";
+
+/// The entry that `-e` names, or else ENTRY.
+pub(crate) fn name<'s>(options: &'s Options, sources: &'s Sources) -> Option<&'s str> {
+    let of_script = || sources.entry().map(|name| name.value.as_str());
+    options.entry.as_deref().or_else(of_script)
+}
+
+/// The address that a program starts at, and a warning if it is not the one that was asked for
+/// (ld/ldlang.c, `lang_end`): of the entry symbol, the number that stands for it, else of the code,
+/// even if that section came out empty.
+pub(super) fn address(
+    options: &Options,
+    sources: &Sources,
+    resolved: &Resolved<'_>,
+    layout: &ImageLayout<'_>,
+    values: &Values<'_, '_>,
+) -> (u64, Option<String>) {
+    let asked = name(options, sources);
+    let entry = asked.unwrap_or(DEFAULT_ENTRY);
+    let symbol = resolved.global(entry.as_bytes());
+    match symbol.map(|symbol| values.global(symbol)) {
+        Some(SymbolValue::Address { address, .. } | SymbolValue::Absolute(address)) => {
+            return (address, None);
+        }
+        _ => {}
+    }
+    if let Some(number) = number(entry) {
+        return (number, None);
+    }
+    let is_program = options.output_kind != OutputKind::Shared;
+    let mut sections = layout.outputs.sections.iter();
+    let code = sections.find(|section| is_program && section.name == ENTRY_SECTION);
+    let instead = match code {
+        Some(code) => format!("defaulting to {:0>16x}", code.address),
+        None => "not setting start address".to_owned(),
+    };
+    let is_told = match is_program {
+        true => asked.is_some(),
+        false => options.entry.is_some(),
+    };
+    let warning = format!("cannot find entry symbol {entry}; {instead}");
+    (
+        code.map_or(0, |code| code.address),
+        is_told.then_some(warning),
+    )
+}
+
+fn number(text: &str) -> Option<u64> {
+    let expr = klink_script::parse_expression(&Source::new("-e", text)).ok()?;
+    evaluate_address(&expr, &Constants).ok()
+}
+
+/// The symbols that the command line and scripts say are needed: they stay in the symbol table even
+/// if nothing defines them (ld/ldlang.c, `lang_mark_undefineds`).
+pub(super) fn needed(
+    options: &Options,
+    sources: &Sources,
+    resolved: &Resolved<'_>,
+) -> Vec<GlobalId> {
+    let asked = options.undefined.iter().map(String::as_str);
+    let names = asked.chain(sources.externs()).chain(name(options, sources));
+    names
+        .filter_map(|name| resolved.global(name.as_bytes()))
+        .collect()
+}

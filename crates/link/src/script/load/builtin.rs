@@ -20,8 +20,6 @@ struct Platform {
     arch: &'static str,
     /// Where the first segment of a program begins.
     start: u64,
-    /// `-z separate-code` by default.
-    separate_code: bool,
     /// Bytes at the start of `.got.plt` that the dynamic linker writes only once, so that they may
     /// be protected with what stands before them. `None`: the GOT stands behind `.data`.
     got_header: Option<u64>,
@@ -46,13 +44,11 @@ const HPPA_DATA: &str = ".plt : { *(.plt) } .iplt : { *(.iplt) } \
 const HPPA_BSS: &str = ".sbss : { *(.dynsbss) *(.sbss .sbss.* .gnu.linkonce.sb.*) *(.scommon) }";
 
 /// Sources: ld/emulparams/{elf_x86_64,elf_i386,hppalinux}.sh (TEXT_START_ADDR,
-/// OTHER_READONLY_SECTIONS, DATA_START_SYMBOLS, SEPARATE_GOTPLT), ld/configure.tgt
-/// (`ac_default_ld_z_separate_code`).
+/// OTHER_READONLY_SECTIONS, DATA_START_SYMBOLS, SEPARATE_GOTPLT).
 const PLATFORMS: &[Platform] = &[
     Platform {
         arch: "x86_64",
         start: 0x40_0000,
-        separate_code: true,
         got_header: Some(24),
         rodata_sections: "",
         data_sections: "",
@@ -63,7 +59,6 @@ const PLATFORMS: &[Platform] = &[
     Platform {
         arch: "i386",
         start: 0x0804_8000,
-        separate_code: true,
         got_header: Some(12),
         rodata_sections: "",
         data_sections: "",
@@ -74,7 +69,6 @@ const PLATFORMS: &[Platform] = &[
     Platform {
         arch: "hppa",
         start: 0x1_0000,
-        separate_code: false,
         got_header: None,
         rodata_sections: SMALL_DATA2,
         data_sections: HPPA_DATA,
@@ -88,7 +82,6 @@ const PLATFORMS: &[Platform] = &[
 const OTHERS: Platform = Platform {
     arch: "",
     start: 0x40_0000,
-    separate_code: false,
     got_header: None,
     rodata_sections: "",
     data_sections: HPPA_DATA,
@@ -172,7 +165,7 @@ fn image(options: &Options, arch: &Arch) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let segments = Segments::of(options, platform);
+    let segments = Segments::of(options, arch, platform);
     let gaps = [
         (
             "EXECUTABLE_START",
@@ -254,9 +247,9 @@ struct Segments {
 }
 
 impl Segments {
-    fn of(options: &Options, platform: &Platform) -> Self {
-        let separate = options.separate_code.unwrap_or(platform.separate_code)
-            && options.magic == Magic::Paged;
+    fn of(options: &Options, arch: &Arch, platform: &Platform) -> Self {
+        let separate =
+            options.separate_code.unwrap_or(arch.separate_code) && options.magic == Magic::Paged;
         let one_segment = options.magic == Magic::Omagic;
         let to_data = match (one_segment, platform.got_header) {
             (true, _) => ". = .;",

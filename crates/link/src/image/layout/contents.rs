@@ -1,0 +1,221 @@
+//! What stands in an output section: offsets of inputs, statements, fills.
+
+use super::*;
+
+impl<'a> Layouter<'a, '_> {
+    /// Gives the section's inputs their offsets and executes its statements. Gives its size.
+    pub(super) fn contents(&mut self, id: StatementId, output: OutputId, address: u64) -> Result<u64> {
+        let spec = self.spec(id);
+        let subalign = match spec {
+            Some(spec) => self.alignment(spec.subalign.as_ref(), spec.source, address)?,
+            None => None,
+        };
+        let mut fill = self.rule_fill(id)?;
+        let mut end = address;
+        let mut size = 0;
+        let pieces = std::mem::take(&mut self.outputs.sections[output].pieces);
+        for piece in &pieces {
+            match *piece {
+                Piece::Section(input) => {
+                    if self.ignored[output] || self.is_gone(input) {
+                        self.placements.set_offset(input, end.wrapping_sub(address));
+                        continue;
+                    }
+                    let (input_size, align) = self.extent(input, subalign);
+                    let section = &mut self.outputs.sections[output];
+                    section.align = section.align.max(align);
+                    let start = eval::align_up(end, align);
+                    self.gap(output, address, (end, start), fill);
+                    self.placements
+                        .set_offset(input, start.wrapping_sub(address));
+                    end = start
+                        .checked_add(input_size)
+                        .ok_or_else(|| too_large(&self.outputs.sections[output]))?;
+                    size = end.wrapping_sub(address);
+                }
+                Piece::Island(number) => {
+                    let start = eval::align_up(end, self.islands.align());
+                    self.gap(output, address, (end, start), fill);
+                    self.islands.islands[number as usize].offset = start.wrapping_sub(address);
+                    end = start.wrapping_add(self.islands.size(number));
+                    size = end.wrapping_sub(address);
+                }
+                Piece::Statement(number) => {
+                    let before = end;
+                    self.inner_statement(number, output, address, &mut end, &mut fill)?;
+                    if end != before {
+                        size = end.wrapping_sub(address);
+                    }
+                }
+            }
+        }
+        self.outputs.sections[output].pieces = pieces;
+        Ok(size)
+    }
+
+    /// Whether nothing is left of an input section: it then needs no alignment either.
+    pub(super) fn is_gone(&self, input: SectionId) -> bool {
+        self.merges.is_gone(input)
+            || self.unwind.is_gone(input)
+            || self.resolved.section(input).flags & object::elf::SHF_EXCLUDE.0 != 0
+    }
+
+    /// Size and alignment of an input section in the output.
+    pub(super) fn extent(&self, input: SectionId, subalign: Option<u64>) -> (u64, u64) {
+        let section: &InputSection<'_> = self.resolved.section(input);
+        let merged = self.merges.size(input);
+        let edited = merged.or_else(|| self.unwind.size(input));
+        let size = edited.unwrap_or(section.size);
+        (size, subalign.unwrap_or(section.align))
+    }
+
+    pub(super) fn gap(
+        &mut self,
+        output: OutputId,
+        address: u64,
+        (from, to): (u64, u64),
+        fill: Option<FillId>,
+    ) {
+        if let Some(fill) = fill
+            && from < to
+        {
+            self.gaps.push(Gap {
+                output,
+                start: from.wrapping_sub(address),
+                end: to.wrapping_sub(address),
+                fill,
+            });
+        }
+    }
+
+    pub(super) fn inner_statement(
+        &mut self,
+        number: u32,
+        output: OutputId,
+        address: u64,
+        dot: &mut u64,
+        fill: &mut Option<FillId>,
+    ) -> Result<()> {
+        let program = self.program;
+        let statement = &program.statements[number as usize];
+        let place = Place::Inside(reference(output));
+        match &statement.action {
+            Action::Data { size, value } => {
+                let number_value = self.value(value, statement.source, Place::Outside, *dot)?;
+                let value = number_value.map_or(0, |value| value.address(&self.scope(place, *dot)));
+                self.data[number as usize] = Some(DataPlace {
+                    offset: dot.wrapping_sub(address),
+                    value,
+                    size: *size,
+                });
+                *dot = dot.wrapping_add(size.bytes());
+                Ok(())
+            }
+            Action::Fill(expr) => {
+                *fill = Some(self.statement_fill(number, expr, statement.source)?);
+                Ok(())
+            }
+            Action::Assert(assertion) => self.check(statement, assertion, place, *dot),
+            Action::Assign { assignment, global } if assignment.target.value != "." => {
+                self.update_dot[output] = true;
+                match *global {
+                    Some(global) => self.define(statement, assignment, global, place, *dot, None),
+                    None => Ok(()),
+                }
+            }
+            Action::Assign { assignment, .. } => {
+                let value = self.assigned(statement, assignment, place, *dot)?;
+                if self.phase == Phase::Mark && !is_zero_move(assignment, value) {
+                    self.outputs.sections[output].keep = true;
+                }
+                let Some(value) = value else { return Ok(()) };
+                if self.ignored[output] {
+                    return Ok(());
+                }
+                let new = value.address(&self.scope(place, *dot));
+                if new < *dot {
+                    return self.backwards(statement.source, assignment.value.span, *dot, new);
+                }
+                if new != *dot {
+                    self.gap(output, address, (*dot, new), *fill);
+                    let section = &mut self.outputs.sections[output];
+                    if !section.never_allocated {
+                        section.traits |= Traits::ALLOC;
+                    }
+                    *dot = new;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn backwards<T>(&self, source: usize, span: Span, from: u64, to: u64) -> Result<T> {
+        let diagnostic = Diagnostic::new("cannot move the location counter backwards", span)
+            .label(format!("from {from:#x} to {to:#x}"));
+        self.error(source, diagnostic)
+    }
+
+    pub(super) fn rule_fill(&mut self, id: StatementId) -> Result<Option<FillId>> {
+        let Some(rule) = self.statements[id].rule else {
+            return Ok(None);
+        };
+        let spec = &self.program.rules.outputs[rule as usize].spec;
+        let Some(expr) = &spec.placement.fill else {
+            return Ok(None);
+        };
+        if let Some(&known) = self.rule_fills.get(&rule) {
+            return Ok(Some(known));
+        }
+        let fill = self.add_fill(expr, spec.source)?;
+        self.rule_fills.insert(rule, fill);
+        Ok(Some(fill))
+    }
+
+    pub(super) fn statement_fill(&mut self, number: u32, expr: &Expr, source: usize) -> Result<FillId> {
+        if let Some(&known) = self.statement_fills.get(&number) {
+            return Ok(known);
+        }
+        let fill = self.add_fill(expr, source)?;
+        self.statement_fills.insert(number, fill);
+        Ok(fill)
+    }
+
+    pub(super) fn add_fill(&mut self, expr: &Expr, source: usize) -> Result<FillId> {
+        let scope = self.scope(Place::Outside, 0);
+        let bytes = eval::fill(expr, &scope)
+            .map_err(|error| LinkError::Script(error.render(self.sources.source(source), false)))?;
+        self.fills.push(bytes);
+        Ok(FillId(self.fills.len() as u32 - 1))
+    }
+}
+
+/// Whether an assignment to `.` in an otherwise empty section does not keep it (ld/ldexp.c,
+/// `exp_fold_tree_1`): `. = 0`, `. = . + 0` and `. = ALIGN(. != 0 ? x : 1)` while they move nothing.
+fn is_zero_move(assignment: &Assignment, value: Option<Value>) -> bool {
+    let is_int =
+        |expr: &Expr, wanted: u64| matches!(&expr.kind, ExprKind::Int(int) if int.value == wanted);
+    let is_dot = |expr: &Expr| matches!(expr.kind, ExprKind::Dot);
+    let trivial = match &assignment.value.kind {
+        ExprKind::Int(int) => int.value == 0,
+        // A symbol whose value is zero.
+        ExprKind::Symbol(_) => true,
+        ExprKind::Binary(BinaryOp::Add, left, right) => is_dot(left) && is_int(right, 0),
+        ExprKind::Call(klink_script::Function::Align, argument) => match &argument.kind {
+            ExprKind::Conditional(parts) => {
+                is_int(&parts.otherwise, 1)
+                    && matches!(&parts.condition.kind, ExprKind::Binary(BinaryOp::Ne, left, right) if is_dot(left) && is_int(right, 0))
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    trivial && value.is_some_and(|value| value.value == 0)
+}
+
+fn too_large(section: &crate::output::OutputSection<'_>) -> LinkError {
+    LinkError::BadSection {
+        file: "output".to_owned(),
+        section: String::from_utf8_lossy(section.name).into_owned(),
+        what: "its inputs are larger together than an address can tell".to_owned(),
+    }
+}

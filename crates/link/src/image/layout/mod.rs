@@ -1,0 +1,465 @@
+//! Addresses: the script is executed from top to bottom, again and again until nothing moves.
+//!
+//! A pass does what `lang_size_sections_1` of ld/ldlang.c does, and the last one, which also checks
+//! assertions and ties symbols to sections, what `lang_do_assignments_1` does.
+
+mod check;
+mod contents;
+mod load_address;
+mod pass;
+mod prepare;
+
+pub(super) use prepare::apply_section_types;
+
+use std::cell::Cell;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use klink_arch::Arch;
+use klink_script::eval::{self, Base, Place, Value};
+use klink_script::{
+    AssignKind, AssignOp, Assignment, BinaryOp, DataSize, Diagnostic, Expr, ExprKind, SectionType,
+    Span,
+};
+
+use self::pass::after_end;
+use super::data_segment::DataSegment;
+use super::merged::Merges;
+use super::regions::{DEFAULT, RegionId, Regions};
+use super::scope::{ExprScope, reference};
+use super::segments::{self, Segments};
+use super::stubs::{self, Islands, StubTarget};
+use super::unwind::Unwind;
+use crate::assign::{Assigned, LayoutItem, OutputStatement};
+use crate::error::{LinkError, Result};
+use crate::id::{GlobalId, IdVec, ObjectId, OutputId, SectionId, StatementId};
+use crate::input::InputSection;
+use crate::options::Options;
+use crate::output::{Outputs, Piece, Placements, Traits};
+use crate::resolve::{Definition, Resolved};
+use crate::rules::OutputSpec;
+use crate::script::{Action, Program, ScriptStatement, Sources, script_error};
+
+/// Passes after which sections that still move are an error.
+const MAX_PASSES: u32 = 50;
+
+/// What a pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// To find out which sections are empty and go.
+    Mark,
+    /// To give addresses.
+    Allocate,
+    /// To report errors and check assertions, once nothing moves any more.
+    Final,
+}
+
+/// A symbol that the script assigned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScriptSymbol {
+    pub value: Value,
+    /// The section that the output ties it to, if its value is an address.
+    pub near: Option<OutputId>,
+    /// The pass that assigned it last.
+    pub pass: u32,
+    /// The symbol whose type it takes, if its value is that symbol's.
+    pub copy_of: Option<GlobalId>,
+    /// `HIDDEN` or `PROVIDE_HIDDEN`.
+    pub hidden: bool,
+}
+
+/// Bytes of an output section that belong to no input.
+#[derive(Clone, Debug)]
+pub(super) struct Gap {
+    pub output: OutputId,
+    /// Offset in the section, in bytes.
+    pub start: u64,
+    pub end: u64,
+    /// The statement or rule whose fill counts.
+    pub fill: FillId,
+}
+
+/// A fill: an index into [`ImageLayout::fills`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FillId(u32);
+
+/// A laid out image. Nothing later changes it.
+pub(crate) struct ImageLayout<'a> {
+    pub(super) outputs: Outputs<'a>,
+    pub(super) placements: Placements,
+    pub(super) merges: Merges<'a>,
+    pub(super) unwind: Unwind<'a>,
+    pub(super) islands: Islands,
+    pub(super) symbols: HashMap<GlobalId, ScriptSymbol, RandomState>,
+    /// For each statement of the script that puts a number into a section: where, and the number.
+    pub(super) data: Vec<Option<DataPlace>>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) fills: Vec<Vec<u8>>,
+    pub(super) segments: Segments,
+    pub(super) has_discards: bool,
+    pub(super) warnings: Vec<String>,
+}
+
+impl ImageLayout<'_> {
+    /// The bytes of a fill.
+    pub(super) fn fill(&self, id: FillId) -> &[u8] {
+        &self.fills[id.0 as usize]
+    }
+}
+
+/// A number that a script puts into a section.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DataPlace {
+    pub offset: u64,
+    pub value: u64,
+    pub size: DataSize,
+}
+
+/// The state of the passes.
+pub(super) struct Layouter<'a, 'l> {
+    pub resolved: &'l Resolved<'a>,
+    program: &'l Program<'a>,
+    sources: &'l Sources,
+    pub options: &'l Options,
+    pub arch: &'static Arch,
+    items: Vec<LayoutItem>,
+    statements: IdVec<StatementId, OutputStatement>,
+    pub outputs: Outputs<'a>,
+    pub placements: Placements,
+    pub merges: Merges<'a>,
+    unwind: Unwind<'a>,
+    pub symbols: HashMap<GlobalId, ScriptSymbol, RandomState>,
+    data: Vec<Option<DataPlace>>,
+    gaps: Vec<Gap>,
+    fills: Vec<Vec<u8>>,
+    /// The fill of each rule and FILL statement, evaluated once.
+    rule_fills: HashMap<u32, FillId>,
+    statement_fills: HashMap<u32, FillId>,
+    by_name: HashMap<&'a [u8], OutputId, RandomState>,
+    pub regions: Regions,
+    /// The regions that each statement names.
+    placed_in: IdVec<StatementId, (Option<RegionId>, Option<RegionId>)>,
+    pub processed: IdVec<OutputId, bool>,
+    /// Sections that an assignment in them ties to the location counter.
+    update_dot: IdVec<OutputId, bool>,
+    /// Removed sections whose statements do nothing.
+    ignored: IdVec<OutputId, bool>,
+    pub data_segment: DataSegment,
+    pub header_size: u64,
+    pub headers_wanted: Cell<bool>,
+    pub max_page_size: u64,
+    pub common_page_size: u64,
+    pub sane_expr: bool,
+    pub phase: Phase,
+    pub pass: u32,
+    /// For [`Self::section_for_dot`]: the last section that an address belongs to, and whether `.`
+    /// was assigned since.
+    current_section: Option<OutputId>,
+    prefer_next: bool,
+    /// For each item, whether the symbol `_end` is assigned before it.
+    after_end: Vec<bool>,
+    seen: IdVec<OutputId, u32>,
+    pub islands: Islands,
+    phdrs: segments::Phdrs,
+    warnings: Vec<String>,
+}
+
+/// What a layout is made from.
+pub(super) struct LayoutInput<'a, 'l> {
+    pub resolved: &'l Resolved<'a>,
+    pub program: &'l Program<'a>,
+    pub sources: &'l Sources,
+    pub options: &'l Options,
+    pub arch: &'static Arch,
+    pub assigned: Assigned<'a>,
+    pub merges: Merges<'a>,
+    pub unwind: Unwind<'a>,
+}
+
+impl<'a, 'l> Layouter<'a, 'l> {
+    pub(super) fn new(input: LayoutInput<'a, 'l>) -> Result<Self> {
+        let LayoutInput {
+            resolved,
+            program,
+            sources,
+            options,
+            arch,
+            assigned,
+            merges,
+            unwind,
+        } = input;
+        let count = assigned.outputs.sections.len();
+        let mut by_name = HashMap::default();
+        for &id in &assigned.outputs.order {
+            by_name
+                .entry(assigned.outputs.sections[id].name)
+                .or_insert(id);
+        }
+        let max_page_size = options.max_page_size.unwrap_or(arch.max_page_size);
+        let mut layouter = Self {
+            resolved,
+            program,
+            sources,
+            options,
+            arch,
+            after_end: after_end(program, &assigned.items),
+            items: assigned.items,
+            placed_in: IdVec::filled((None, None), assigned.statements.len()),
+            statements: assigned.statements,
+            outputs: assigned.outputs,
+            placements: assigned.placements,
+            merges,
+            unwind,
+            symbols: HashMap::default(),
+            data: vec![None; program.statements.len()],
+            gaps: Vec::new(),
+            fills: Vec::new(),
+            rule_fills: HashMap::new(),
+            statement_fills: HashMap::new(),
+            by_name,
+            regions: Regions::new(),
+            processed: IdVec::filled(false, count),
+            update_dot: IdVec::filled(false, count),
+            ignored: IdVec::filled(false, count),
+            data_segment: DataSegment::new(options.relro.unwrap_or(arch.relro)),
+            header_size: 0,
+            headers_wanted: Cell::new(false),
+            max_page_size,
+            common_page_size: options
+                .common_page_size
+                .unwrap_or(arch.common_page_size)
+                .min(max_page_size),
+            sane_expr: sources.sane_expressions(),
+            phase: Phase::Mark,
+            pass: 0,
+            current_section: None,
+            prefer_next: false,
+            seen: IdVec::filled(0, count),
+            islands: Islands::default(),
+            phdrs: segments::Phdrs::default(),
+            warnings: assigned.warnings,
+        };
+        layouter.add_regions()?;
+        layouter.place_in_regions()?;
+        layouter.raise_alignments()?;
+        Ok(layouter)
+    }
+
+    /// Executes the script until nothing moves.
+    pub(super) fn run(mut self, has_discards: bool) -> Result<ImageLayout<'a>> {
+        self.execute(Phase::Mark)?;
+        self.remove_empty_sections();
+        self.phdrs = segments::Phdrs::from_script(&self)?;
+        self.header_size = self
+            .phdrs
+            .first_guess(&self.outputs, self.options, self.arch);
+        self.settle_again()?;
+        stubs::place(&mut self)?;
+        let mut segments = self.settle()?;
+        self.execute(Phase::Final)?;
+        let relro = self.data_segment.relro_range();
+        segments.place_in_file(self.file_input(relro))?;
+        self.check_regions()?;
+        Ok(ImageLayout {
+            outputs: self.outputs,
+            placements: self.placements,
+            merges: self.merges,
+            unwind: self.unwind,
+            islands: self.islands,
+            symbols: self.symbols,
+            data: self.data,
+            gaps: self.gaps,
+            fills: self.fills,
+            segments,
+            has_discards,
+            warnings: self.warnings,
+        })
+    }
+
+    /// Allocates addresses until a pass changes nothing.
+    fn settle(&mut self) -> Result<Segments> {
+        let mut before = Vec::new();
+        for _ in 0..MAX_PASSES {
+            self.execute(Phase::Allocate)?;
+            self.data_segment.adjust(&self.outputs);
+            let relro = self.data_segment.relro_range();
+            let phdrs = std::mem::take(&mut self.phdrs);
+            let segments = phdrs.map(self.file_input(relro));
+            self.phdrs = phdrs;
+            let segments = segments?;
+            let now = self.snapshot();
+            if self.header_size == segments.header_size && before == now {
+                return Ok(segments);
+            }
+            self.header_size = segments.header_size;
+            before = now;
+        }
+        Err(LinkError::Unsettled { passes: MAX_PASSES })
+    }
+
+    /// Lays out again, since islands came or went.
+    pub(super) fn settle_again(&mut self) -> Result<()> {
+        self.settle().map(|_| ())
+    }
+
+    /// The address that a stub's target has now.
+    pub(super) fn address_of(&self, target: StubTarget) -> u64 {
+        match target {
+            StubTarget::Absolute(address) => address,
+            StubTarget::Section(section, offset) => {
+                let (section, offset) = self.merges.place(section, offset);
+                let output = self.placements.output(section);
+                let start = output.map_or(0, |output| self.outputs.sections[output].address);
+                start
+                    .wrapping_add(self.placements.offset(section))
+                    .wrapping_add(offset)
+            }
+        }
+    }
+
+    /// The address of a symbol that the script or no section defines.
+    pub(super) fn script_address(&self, object: ObjectId, symbol: u32) -> Option<u64> {
+        let global = self.resolved.global_of(object, symbol)?;
+        if let Some(symbol) = self.symbols.get(&global) {
+            return Some(symbol.value.address(&self.scope(Place::Outside, 0)));
+        }
+        match self.resolved.globals[global].definition {
+            Definition::Object { object, symbol, .. } => {
+                Some(self.resolved.objects[object].symbols[symbol as usize].value)
+            }
+            _ => None,
+        }
+    }
+
+    /// Size and alignment of an input section of code.
+    pub(super) fn extent_of(&self, input: SectionId) -> (u64, u64) {
+        self.extent(input, None)
+    }
+
+    fn file_input(&mut self, relro: Option<(u64, u64)>) -> segments::FileInput<'_, 'a> {
+        segments::FileInput {
+            outputs: &mut self.outputs,
+            options: self.options,
+            arch: self.arch,
+            max_page_size: self.max_page_size,
+            headers_wanted: self.headers_wanted.get(),
+            relro,
+        }
+    }
+
+    /// What must not change in the last pass.
+    fn snapshot(&self) -> Vec<u64> {
+        let mut all = Vec::new();
+        for section in self.outputs.sections.iter() {
+            all.extend([section.address, section.load_address, section.size]);
+        }
+        let mut symbols: Vec<_> = self.symbols.iter().collect();
+        symbols.sort_unstable_by_key(|&(&id, _)| id);
+        all.extend(symbols.iter().map(|(_, symbol)| symbol.value.value));
+        all
+    }
+
+    fn execute(&mut self, phase: Phase) -> Result<()> {
+        self.phase = phase;
+        self.pass += 1;
+        self.regions.reset();
+        self.gaps.clear();
+        self.current_section = None;
+        self.prefer_next = false;
+        let mut dot = 0;
+        for index in 0..self.items.len() {
+            match self.items[index] {
+                LayoutItem::Statement(number) => self.outer_statement(index, number, &mut dot)?,
+                LayoutItem::Section(statement) => self.section(statement, &mut dot)?,
+            }
+        }
+        Ok(())
+    }
+
+    // --- expressions ---------------------------------------------------------------------------
+
+    fn scope(&self, place: Place, dot: u64) -> ExprScope<'_, 'a, 'l> {
+        ExprScope {
+            layouter: self,
+            place,
+            dot,
+        }
+    }
+
+    /// An expression's value; `None` if it is not known yet.
+    fn value(&self, expr: &Expr, source: usize, place: Place, dot: u64) -> Result<Option<Value>> {
+        self.known(source, eval::evaluate(expr, &self.scope(place, dot)))
+    }
+
+    fn known<T>(
+        &self,
+        source: usize,
+        result: Result<T, klink_script::ScriptError>,
+    ) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_not_known() && self.phase != Phase::Final => Ok(None),
+            Err(error) => Err(LinkError::Script(
+                error.render(self.sources.source(source), false),
+            )),
+        }
+    }
+
+    /// The address that an expression outside of sections gives.
+    fn address(&self, expr: &Expr, source: usize, dot: u64) -> Result<Option<u64>> {
+        let value = self.value(expr, source, Place::Outside, dot)?;
+        Ok(value.map(|value| value.address(&self.scope(Place::Outside, dot))))
+    }
+
+    fn error<T>(&self, source: usize, diagnostic: Diagnostic) -> Result<T> {
+        Err(script_error(self.sources, source, diagnostic))
+    }
+
+    /// An alignment that the script gives, in bytes.
+    fn alignment(&self, expr: Option<&Expr>, source: usize, dot: u64) -> Result<Option<u64>> {
+        let Some(expr) = expr else { return Ok(None) };
+        match self.address(expr, source, dot)? {
+            None | Some(0) => Ok(None),
+            Some(align) if align.is_power_of_two() => Ok(Some(align)),
+            Some(_) => self.error(
+                source,
+                Diagnostic::new("an alignment must be a power of two", expr.span),
+            ),
+        }
+    }
+
+    pub(super) fn section_named(&self, name: &str) -> Option<OutputId> {
+        self.by_name.get(name.as_bytes()).copied()
+    }
+
+    /// Whether the script has an output section of this name, used or not.
+    pub(super) fn is_rule(&self, name: &str) -> bool {
+        let mut rules = self.program.rules.outputs.iter();
+        rules.any(|rule| rule.name == name.as_bytes())
+    }
+
+    pub(super) fn sources(&self) -> &'l Sources {
+        self.sources
+    }
+
+    pub(super) fn items(&self) -> &[LayoutItem] {
+        &self.items
+    }
+
+    pub(super) fn statement(&self, id: StatementId) -> &OutputStatement {
+        &self.statements[id]
+    }
+
+    /// What the script says of a statement's section.
+    pub(super) fn spec(&self, id: StatementId) -> Option<&'l OutputSpec> {
+        let rule = self.statements[id].rule?;
+        Some(&self.program.rules.outputs[rule as usize].spec)
+    }
+
+    /// The value of an expression that stands for itself, as in MEMORY and PHDRS.
+    pub(super) fn constant(&self, expr: &Expr, source: usize) -> Result<u64> {
+        let scope = self.scope(Place::Outside, 0);
+        eval::evaluate_address(expr, &scope)
+            .map_err(|error| LinkError::Script(error.render(self.sources.source(source), false)))
+    }
+}

@@ -312,6 +312,9 @@ pub struct DynamicLinking {
     /// Static types relative to the program counter, by rising number: they stay with their type
     /// where the symbol is not bound in the output.
     pub pc_relative: &'static [u32],
+    /// Static types that ask for a PLT entry, by rising number. (Where the symbol is bound in the output
+    /// it gets none.)
+    pub calls: &'static [u32],
     /// Static types that GNU ld refuses in a position-independent output ("recompile with -fPIC"),
     /// by rising number: no loader could write an address into their fields.
     pub refused: &'static [u32],

@@ -653,6 +653,7 @@ const DYNAMIC32: DynamicLinking = DynamicLinking {
     // DIR21L, DIR17R, DIR17F, DIR14R, DIR14F; PLABEL32, PLABEL21L, PLABEL14R
     absolute: &[2, 3, 4, 6, 7, 65, 66, 70],
     pc_relative: &[],
+    calls: &[],
     // DPREL21L, DPREL14R, DPREL14F
     refused: &[18, 22, 23],
     always_pltgot: true,

@@ -151,6 +151,7 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     irelative: Some(42),
     absolute: &[],
     pc_relative: &[2],
+    calls: &[4],
     refused: &[],
     always_pltgot: false,
     exports_got: false,

@@ -172,6 +172,7 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     irelative: Some(37),
     absolute: &[],
     pc_relative: &[2, 13, 15, 24],
+    calls: &[4, 31],
     refused: &[10, 11, 12, 14],
     always_pltgot: false,
     exports_got: false,

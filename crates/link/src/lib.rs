@@ -7,9 +7,7 @@
 pub mod args;
 mod assign;
 mod buffer;
-#[allow(dead_code, reason = "final links, which use it, are being built")]
 mod dynamic;
-#[allow(dead_code, unused_imports, reason = "final links, which use it, are being built")]
 mod eh_frame;
 mod error;
 mod groups;

@@ -3,13 +3,11 @@
 //! The rows of the table set fields of [`Options`]; whoever makes a phase read such a field takes its
 //! line out of here. Until then the option is an error and not silently without effect.
 
-use crate::options::{CompressDebug, Options, OutputFormat, OutputKind, TextRelocations};
+use crate::options::{CompressDebug, Options, OutputFormat, TextRelocations};
 
 /// The options of a final link that nothing reads yet, by name.
 pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
     let options_given = [
-        ("-shared", options.output_kind == OutputKind::Shared),
-        ("-pie", options.output_kind == OutputKind::Pie),
         ("--gc-sections", options.gc_sections),
         ("--gc-keep-exported", options.gc_keep_exported),
         ("--print-gc-sections", options.print_gc_sections),
@@ -33,12 +31,9 @@ pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
         ),
         ("--warn-execstack", options.warn_execstack == Some(true)),
         ("--reorder", options.image_reorder),
-        ("--eh-frame-hdr", options.eh_frame_hdr),
         ("--trace", options.trace),
-        ("--export-dynamic", options.export_dynamic),
         ("--no-undefined-version", options.no_undefined_version),
         ("--dynamic-list", !options.dynamic_lists.is_empty()),
-        ("-rpath", !options.rpath.is_empty()),
         ("--no-define-common", options.define_common == Some(false)),
         ("-z pack-relative-relocs", options.pack_relative_relocations),
         (

@@ -25,8 +25,8 @@ mod parse;
 mod write;
 
 pub(crate) use edit::{EditedFrames, FramePlace, FrameSection, FrameTargets, Personality};
-pub(crate) use header::{HeaderError, SearchEntry, header};
-pub(crate) use parse::{FrameError, FrameRelocation, Frames};
+pub(crate) use header::{SearchEntry, header};
+pub(crate) use parse::{FrameRelocation, Frames};
 
 #[cfg(test)]
 mod golden_tests;

@@ -3,9 +3,10 @@
 use klink_arch::{Class, Endian};
 use proptest::prelude::*;
 
+use super::header::HeaderError;
 use super::{
-    EditedFrames, FramePlace, FrameRelocation, FrameSection, FrameTargets, Frames, HeaderError,
-    Personality, SearchEntry, header,
+    EditedFrames, FramePlace, FrameRelocation, FrameSection, FrameTargets, Frames, Personality,
+    SearchEntry, header,
 };
 use crate::dynamic::encode::Form;
 

@@ -22,8 +22,8 @@ pub(super) struct Bindings {
     export_dynamic: bool,
     /// Whether undefined weak symbols are 0 for good.
     has_no_loader: bool,
-    /// Whether a version script makes the global local.
-    versioned_local: IdVec<GlobalId, bool>,
+    /// Whether a version script makes the global local, or it is the linker's own.
+    forced_local: IdVec<GlobalId, bool>,
     /// Whether it is undefined and yet the beginning or end of a section (`__start_NAME`).
     is_section_bound: IdVec<GlobalId, bool>,
     /// Each global's entry of `.gnu.version`.
@@ -38,6 +38,7 @@ impl Bindings {
     pub(super) fn new(
         resolved: &Resolved<'_>,
         options: &Options,
+        linkage: &[GlobalId],
         outputs: &Outputs<'_>,
         versions: &mut Versions,
     ) -> Result<Self, VersionError> {
@@ -49,7 +50,7 @@ impl Bindings {
             has_no_loader: !is_dynamic(options)
                 || options.output_kind == OutputKind::Pie
                     && options.dynamic_linker == DynamicLinker::None,
-            versioned_local: IdVec::filled(false, count),
+            forced_local: IdVec::filled(false, count),
             is_section_bound: IdVec::default(),
             entries: IdVec::filled(1, count),
         };
@@ -59,6 +60,9 @@ impl Bindings {
             let is_bound = !is_defined(global)
                 && section.is_some_and(|section| outputs.by_name(section).is_some());
             bindings.is_section_bound.push(is_bound);
+        }
+        for &id in linkage {
+            bindings.forced_local[id] = true;
         }
         if !is_dynamic(options) || versions.is_empty() {
             return Ok(bindings);
@@ -70,17 +74,30 @@ impl Bindings {
         for (id, global) in resolved.globals.iter_ids() {
             if is_defined(global) {
                 let assigned = versions.assign(global.name)?;
-                bindings.versioned_local[id] = assigned.local;
+                bindings.forced_local[id] |= assigned.local;
                 bindings.entries[id] = assigned.entry;
             }
         }
         Ok(bindings)
     }
 
+    /// Makes the hidden ones of `called`, which relocations ask a PLT entry for, local in a
+    /// position-independent output (bfd/elflink.c, `_bfd_elf_fix_symbol_flags`).
+    pub(super) fn hide_called(&mut self, resolved: &Resolved<'_>, called: &[GlobalId]) {
+        for &id in called {
+            let global = &resolved.globals[id];
+            if matches!(self.kind, OutputKind::Pie | OutputKind::Shared) {
+                self.forced_local[id] |= is_defined(global) && is_hidden(global.other);
+            }
+        }
+    }
+
     /// Whether a global that the output defines is local in it.
     pub(super) fn is_local(&self, id: GlobalId, other: u8) -> bool {
-        let is_linked_at_run_time = matches!(self.kind, OutputKind::Pie | OutputKind::Shared);
-        is_linked_at_run_time && (self.versioned_local[id] || is_hidden(other))
+        // GNU ld makes it so when it is about to list the symbol for others.
+        let exports =
+            self.kind == OutputKind::Shared || self.kind == OutputKind::Pie && self.export_dynamic;
+        self.forced_local[id] || exports && is_hidden(other)
     }
 
     /// Whether a global has an entry of `.dynsym`.

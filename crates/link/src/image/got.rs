@@ -54,6 +54,8 @@ pub(super) struct DynamicSite {
 struct Needs {
     slots: Vec<SlotOwner>,
     sites: Vec<DynamicSite>,
+    /// Globals that are called as if through a PLT.
+    called: Vec<GlobalId>,
     /// Whether one names the table itself.
     names_table: bool,
 }
@@ -118,6 +120,11 @@ impl Rules<'_, '_> {
         }
     }
 
+    fn asks_for_plt(&self, number: u32) -> bool {
+        let dynamic = self.arch.dynamic.as_ref();
+        dynamic.is_some_and(|dynamic| dynamic.calls.contains(&number))
+    }
+
     /// Collects what the relocations of a section need.
     fn scan(&self, section: SectionId, unwind: &Unwind<'_>, needs: &mut Needs) {
         let input = self.resolved.section(section);
@@ -158,6 +165,11 @@ impl Rules<'_, '_> {
                     needs.slots.push(owner);
                 }
             } else if is_shared {
+                if self.asks_for_plt(relocation.number)
+                    && let Some(id) = self.resolved.global_of(object, relocation.symbol)
+                {
+                    needs.called.push(id);
+                }
                 let fate = self.fate(object, &relocation);
                 let place = unwind.field(section, relocation.offset);
                 let is_settled = matches!(
@@ -184,6 +196,8 @@ pub(super) struct Got {
     slots: Vec<SlotOwner>,
     offsets: HashMap<SlotOwner, u64, RandomState>,
     pub sites: Vec<DynamicSite>,
+    /// Globals that are called as if through a PLT, some more than once.
+    pub called: Vec<GlobalId>,
 }
 
 impl Got {
@@ -225,6 +239,7 @@ impl Got {
             names_table |= needs.names_table;
             got.slots.extend(needs.slots);
             got.sites.extend(needs.sites);
+            got.called.extend(needs.called);
         }
         got.order_slots(resolved);
         let word = Form::of(rules.arch).address_size() as u64;
@@ -260,11 +275,6 @@ impl Got {
             SlotOwner::Local(object, symbol) => (0, object.index(), *symbol as usize),
             SlotOwner::Global(id) => (1, ranks[id.index()], 0),
         });
-    }
-
-    /// Whether the table is in the output at all.
-    pub(super) fn slots(&self) -> &[SlotOwner] {
-        &self.slots
     }
 
     /// The address that offsets into the table count from.

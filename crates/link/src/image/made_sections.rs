@@ -11,7 +11,7 @@ use klink_arch::{Addends, Arch};
 use object::elf;
 
 use crate::dynamic::tags::tag_size;
-use crate::id::{Id, ObjectId, SectionId};
+use crate::id::{GlobalId, Id, ObjectId, SectionId};
 use crate::input::{InputSection, Storage};
 use crate::options::{DynamicLinker, HashStyle, Options, OutputKind};
 use crate::resolve::{Definition, MadePlace, Resolved};
@@ -42,6 +42,8 @@ pub(super) enum MadePart {
 #[derive(Default)]
 pub(super) struct MadeSections {
     sections: Vec<(MadePart, SectionId)>,
+    /// The symbols at their beginnings, which are local in the output.
+    pub symbols: Vec<GlobalId>,
 }
 
 /// A section to make.
@@ -302,7 +304,7 @@ impl MadeSections {
     /// Defines a hidden symbol at the beginning of a section (bfd/elflink.c,
     /// `_bfd_elf_define_linkage_sym`).
     pub(super) fn define_start<'a>(
-        &self,
+        &mut self,
         resolved: &mut Resolved<'a>,
         part: MadePart,
         name: &'a [u8],
@@ -319,6 +321,7 @@ impl MadeSections {
         global.symbol_type = elf::STT_OBJECT.0;
         global.size = 0;
         global.other = elf::STV_HIDDEN.0;
+        self.symbols.push(id);
     }
 }
 

@@ -1,12 +1,17 @@
 //! The link of an image: a kernel, a program, a shared object, with final addresses.
 
+mod binding;
 mod common;
 mod contents;
 mod data_segment;
+mod dynamic_link;
 mod emit;
 mod entry;
+mod got;
 pub(crate) mod layout;
+mod made_sections;
 mod merged;
+mod plan;
 mod regions;
 mod relocate;
 mod report;
@@ -25,10 +30,12 @@ use klink_arch::Arch;
 
 use self::contents::MadeContents;
 use self::layout::{ImageLayout, LayoutInput, Layouter};
+use self::made_sections::MadeSections;
 use self::merged::Merges;
+use self::plan::Plan;
 use self::relocate::Relocator;
 use self::stubs::{StubMap, StubTarget};
-use self::unwind::{Unwind, UnwindInputs, UnwindRequest};
+use self::unwind::UnwindInputs;
 use self::values::Values;
 use crate::buffer::Buffer;
 use crate::error::Result;
@@ -55,6 +62,7 @@ pub(crate) fn link<'a>(
     mut clock: Clock,
 ) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     common::allocate(&mut resolved);
+    let made = MadeSections::add(&mut resolved, options, arch, storage);
     let program = script::compile(sources, storage, &mut resolved, false)?;
     let mut assigned = assign::assign(&resolved, &program, options, false, arch)?;
     layout::apply_section_types(&program, &mut assigned, sources)?;
@@ -63,18 +71,19 @@ pub(crate) fn link<'a>(
     let merges = Merges::new(&resolved, &assigned.outputs);
     clock.lap("merge strings");
 
+    // Which unwind records stay, which symbols need slots, what a loader will read. Beyond this
+    // point all sections that the linker makes have their sizes.
     let unwind_inputs = UnwindInputs::read(&resolved, &assigned.outputs, arch);
-    let unwind = Unwind::edit(
-        &unwind_inputs,
-        &UnwindRequest {
-            resolved: &resolved,
-            outputs: &assigned.outputs,
-            placements: &assigned.placements,
-            position_independent: false,
-            is_bound: &|_, _| true,
-        },
-    );
-    clock.lap("edit unwind tables");
+    let (plan, unwind) = Plan::new(plan::Input {
+        resolved: &mut resolved,
+        assigned: &assigned,
+        sources,
+        options,
+        arch,
+        made,
+        unwind: &unwind_inputs,
+    })?;
+    clock.lap("plan tables");
 
     let has_discards = assigned.has_discards;
     let layouter = Layouter::new(LayoutInput {
@@ -97,6 +106,8 @@ pub(crate) fn link<'a>(
         values: &values,
         arch,
         options,
+        bindings: &plan.bindings,
+        versions: plan.version_names(),
         needed: &entry::needed(options, sources, &resolved),
     });
     clock.lap("list symbols");
@@ -113,22 +124,26 @@ pub(crate) fn link<'a>(
         arch,
         gp: global_pointer(&resolved, &values, arch),
         segment_bases: segment_bases(&layout),
+        rules: plan.rules(&resolved, options, arch),
+        got: &plan.got,
+        got_base: plan.got.base(&values),
     };
     let (entry, warning) = entry::address(options, sources, &resolved, &layout, &values);
-    let contents = MadeContents::default();
-    let image = write::Image {
+    let mut image = write::Image {
         resolved: &resolved,
         layout: &layout,
         values: &values,
         symbols: &symbols,
         relocator: &relocator,
-        contents: &contents,
+        plan: &plan,
+        contents: MadeContents::default(),
         options,
         arch,
         entry,
         flags: target::flags(&resolved, arch),
     };
     let file = image.lay_out_file();
+    image.contents = plan.contents(&relocator, &|output| file.section_number(output))?;
     let bytes = image.fill(&file)?;
     clock.lap("write");
 

@@ -1,10 +1,13 @@
 //! Relocations of an image: their values go into the bytes, and with `--emit-relocs` they stay.
 
-use klink_arch::{Addends, Arch, RelocError, Relocation, Value, Values as Formula};
+use klink_arch::{Addends, Arch, Relaxed, RelocError, Relocation, Value, Values as Formula};
 
+use super::got::{Got, Rules, SlotOwner};
 use super::layout::ImageLayout;
+use super::made_sections::is_dynamic;
 use super::stubs::StubMap;
 use super::values::{SymbolValue, Values};
+use crate::dynamic::relocations::Fate;
 use crate::error::{LinkError, OutOfRange};
 use crate::id::{ObjectId, OutputId, SectionId};
 use crate::input::{InputSection, RawRelocation};
@@ -23,6 +26,11 @@ pub(super) struct Relocator<'a, 'l> {
     pub gp: u64,
     /// Where the segments of code and of data begin, for relocations that count from there.
     pub segment_bases: [u64; 2],
+    /// What decides about slots and what is left to a loader.
+    pub rules: Rules<'a, 'l>,
+    pub got: &'l Got,
+    /// The address that offsets into the global offset table count from.
+    pub got_base: u64,
 }
 
 /// An input section whose relocations are applied.
@@ -34,6 +42,8 @@ struct RelocatedSection {
     base: u64,
     /// Whether its relocations have addends of their own.
     explicit: bool,
+    /// Whether a loader may have to apply them.
+    is_left_to_loader: bool,
 }
 
 /// A problem of a relocation, to be told with all others.
@@ -70,6 +80,8 @@ impl<'a> Relocator<'a, '_> {
             output,
             base,
             explicit: input.relocations.is_rela(),
+            is_left_to_loader: is_dynamic(self.rules.options)
+                && Traits::of(input).contains(Traits::ALLOC),
         };
         let is_edited = self.layout.unwind.contains(section);
         for mut relocation in input.relocations.iter() {
@@ -112,6 +124,22 @@ impl<'a> Relocator<'a, '_> {
         if matches!(row.value, Value::Marker) {
             return Ok(());
         }
+        if matches!(row.value, Value::SlotGotRelative | Value::SlotPcRelative)
+            && let Some(relaxed) = self.relaxed(input, relocation, row, bytes)
+        {
+            relaxed.write(bytes);
+            let input = RelocatedSection {
+                explicit: true,
+                ..*input
+            };
+            let relocation = RawRelocation {
+                offset: relaxed.offset as u64,
+                number: relaxed.number,
+                addend: relaxed.addend,
+                ..*relocation
+            };
+            return self.apply_one(&input, &relocation, bytes);
+        }
         let field = bytes
             .get_mut(relocation.offset as usize..)
             .unwrap_or_default();
@@ -126,6 +154,13 @@ impl<'a> Relocator<'a, '_> {
             }
             SymbolValue::Discarded => return self.discarded(section, relocation, row, field),
             _ => {}
+        }
+        if input.is_left_to_loader {
+            match self.rules.fate(object, relocation) {
+                Fate::Symbolic(_) => return Ok(()),
+                Fate::Refused => return Err(self.refused(section, relocation, row)),
+                Fate::Applied | Fate::Relative(_) | Fate::SectionRelative(_) => {}
+            }
         }
         let addend = match explicit {
             true => relocation.addend,
@@ -146,6 +181,8 @@ impl<'a> Relocator<'a, '_> {
             addend,
             place,
             gp: self.gp,
+            got: self.got_base,
+            slot: self.slot(row, object, relocation),
             segment_base: self.segment_base(target),
             section_base: target
                 .output()
@@ -159,6 +196,44 @@ impl<'a> Relocator<'a, '_> {
             Some(rewrite) => self.apply_far(row, rewrite, field, &formula),
         };
         result.map_err(|error| self.failed(section, relocation, row, error))
+    }
+
+    /// What an instruction becomes that needs no slot.
+    fn relaxed(
+        &self,
+        input: &RelocatedSection,
+        relocation: &RawRelocation,
+        row: &Relocation,
+        bytes: &[u8],
+    ) -> Option<Relaxed> {
+        let addend = match input.explicit {
+            true => relocation.addend,
+            false => {
+                let field = bytes.get(relocation.offset as usize..)?;
+                row.implicit_addend(self.arch.endian, field).ok()?
+            }
+        };
+        self.rules.relax(input.object, relocation, bytes, addend)
+    }
+
+    /// The address of the slot that a relocation is about; 0 if it is about none.
+    fn slot(&self, row: &Relocation, object: ObjectId, relocation: &RawRelocation) -> u64 {
+        if !matches!(row.value, Value::SlotGotRelative | Value::SlotPcRelative) {
+            return 0;
+        }
+        let owner = SlotOwner::of(self.resolved, object, relocation.symbol);
+        self.got.slot(owner, self.values).unwrap_or(0)
+    }
+
+    fn refused(&self, section: SectionId, relocation: &RawRelocation, row: &Relocation) -> Problem {
+        let (object, _) = self.resolved.section_place(section);
+        let symbol = self.symbol_name(object, relocation.symbol);
+        let what = format!(
+            "relocation {} against `{symbol}' cannot be in a position-independent output; \
+             recompile with -fPIC",
+            row.name
+        );
+        self.bad(section, relocation, what)
     }
 
     /// S and A of a branch: of the nearest stub to its target, if it does not reach that itself. A call

@@ -3,11 +3,12 @@
 use klink_arch::Arch;
 use object::elf;
 
+use super::binding::Bindings;
 use super::layout::ImageLayout;
 use super::values::{SymbolValue, Values};
 use crate::id::{GlobalId, IdVec, ObjectId, OutputId};
 use crate::input::{InputSymbol, Object, SymbolPlace};
-use crate::options::{DiscardLocals, Options, OutputKind, Strip};
+use crate::options::{DiscardLocals, Options, Strip};
 use crate::output::Traits;
 use crate::resolve::{Definition, Resolved};
 use crate::symtab::{OutputPlace, OutputSymbol, Strings, info, is_compiler_made, null_symbol};
@@ -49,6 +50,9 @@ pub(super) struct TableInput<'a, 'l> {
     pub values: &'l Values<'a, 'l>,
     pub arch: &'static Arch,
     pub options: &'l Options,
+    pub bindings: &'l Bindings,
+    /// The names of versions, which are symbols too.
+    pub versions: &'l [Vec<u8>],
     /// Symbols that stay though nothing defines them.
     pub needed: &'l [GlobalId],
 }
@@ -91,6 +95,7 @@ pub(super) fn build(input: &TableInput<'_, '_>) -> ImageSymbols {
     table.first_global = table.symbols.len() as u32;
     if input.options.strip != Strip::All {
         add_globals(&mut table, input, false);
+        add_versions(&mut table, input);
     }
     table
 }
@@ -166,13 +171,10 @@ fn stays(input: &TableInput<'_, '_>, object: ObjectId, symbol: &InputSymbol<'_>)
     }
 }
 
-fn is_hidden(other: u8) -> bool {
-    matches!(other & 3, 1 | 2)
-}
-
 /// Adds the globals that are local in the image, or those that are not.
 fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool) {
     let resolved = input.resolved;
+    let mut has_file_symbol = false;
     for (id, global) in resolved.globals.iter_ids() {
         let (place, value, defined) = match input.values.global(id) {
             SymbolValue::Address { address, output } => {
@@ -187,9 +189,9 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
         // symbol where nothing is linked at run time.
         let of_section = defined && matches!(global.definition, Definition::Undefined { .. });
         let hidden = match input.layout.symbols.get(&id) {
-            Some(symbol) => symbol.hidden,
+            Some(symbol) => symbol.hidden || input.bindings.is_local(id, global.other),
             None if of_section => global.name.starts_with(b"."),
-            None => input.options.output_kind == OutputKind::Shared && is_hidden(global.other),
+            None => input.bindings.is_local(id, global.other),
         };
         if (defined && hidden) != local {
             continue;
@@ -210,6 +212,10 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
             (false, true) => elf::STB_WEAK.0,
             (false, false) => strong,
         };
+        if local && !has_file_symbol {
+            add_empty_file(table);
+            has_file_symbol = true;
+        }
         let (symbol_type, size) = attributes(input, id);
         table.globals[id] = table.symbols.len() as u32;
         let name = table.strings.add(global.name);
@@ -226,6 +232,31 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
                 (false, _) => global.other,
             },
             place,
+        });
+    }
+}
+
+/// What is local in the output and global in the inputs is of no file: a FILE symbol without a name
+/// says so, where others precede it (bfd/elflink.c, `elf_link_output_extsym`).
+fn add_empty_file(table: &mut ImageSymbols) {
+    let file = info(elf::STB_LOCAL.0, elf::STT_FILE.0);
+    if table.symbols.iter().any(|symbol| symbol.info == file) {
+        table.symbols.push(OutputSymbol {
+            info: file,
+            place: OutputPlace::Absolute,
+            ..null_symbol()
+        });
+    }
+}
+
+fn add_versions(table: &mut ImageSymbols, input: &TableInput<'_, '_>) {
+    for name in input.versions {
+        let name = table.strings.add(name);
+        table.symbols.push(OutputSymbol {
+            name,
+            info: info(elf::STB_GLOBAL.0, elf::STT_OBJECT.0),
+            place: OutputPlace::Absolute,
+            ..null_symbol()
         });
     }
 }

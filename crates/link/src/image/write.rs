@@ -8,6 +8,8 @@ use rayon::prelude::*;
 
 use super::contents::MadeContents;
 use super::layout::ImageLayout;
+use super::made_sections::{self, MadePart};
+use super::plan::Plan;
 use super::relocate::{Problem, Relocator, has_explicit_addends};
 use super::stubs::StubTarget;
 use super::symtab::ImageSymbols;
@@ -29,8 +31,10 @@ pub(super) struct Image<'a, 'l> {
     pub values: &'l Values<'a, 'l>,
     pub symbols: &'l ImageSymbols,
     pub relocator: &'l Relocator<'a, 'l>,
-    /// What the sections hold that the linker made, and their fields once they are filled.
-    pub contents: &'l MadeContents,
+    /// What was decided about the sections that the linker made.
+    pub plan: &'l Plan,
+    /// What these sections hold.
+    pub contents: MadeContents,
     pub options: &'l Options,
     pub arch: &'static Arch,
     pub entry: u64,
@@ -61,6 +65,11 @@ pub(super) struct ImageFile {
 }
 
 impl ImageFile {
+    /// The number of an output section, as a dynamic symbol has it.
+    pub(super) fn section_number(&self, output: OutputId) -> u16 {
+        self.numbers[output] as u16
+    }
+
     /// Where an output section's bytes begin in the file.
     pub(super) fn offset_of(&self, output: OutputId) -> u64 {
         self.headers[self.numbers[output] as usize].offset
@@ -234,6 +243,8 @@ impl Image<'_, '_> {
             if let Some(linked) = linked {
                 header.link = file.numbers[linked];
             }
+            self.link_dynamic(id, file);
+            let header = &mut file.headers[file.numbers[id] as usize];
             if let Some(special) = self.arch.special_section(section.name) {
                 header.section_type = special.section_type;
                 header.entry_size = special.entry_size;
@@ -245,6 +256,51 @@ impl Image<'_, '_> {
                     header.flags |= elf::SHF_INFO_LINK.0;
                 }
             }
+        }
+    }
+
+    /// Fills in what the headers of tables for a loader say of each other (bfd/elf.c,
+    /// `assign_section_numbers`).
+    fn link_dynamic(&self, id: OutputId, file: &mut ImageFile) {
+        let made = &self.plan.made;
+        let number_of = |part| {
+            let section = made.part(part)?;
+            let output = self.layout.placements.output(section)?;
+            Some(file.numbers[output])
+        };
+        let (symbols, strings) = (MadePart::DynamicSymbols, MadePart::DynamicStrings);
+        let (symbols, strings) = (number_of(symbols), number_of(strings));
+        let slots = [MadePart::Got, MadePart::GotPlt].into_iter();
+        let has_slots = slots.filter_map(|part| made.part(part)).any(|section| {
+            self.layout.placements.output(section) == Some(id)
+                && self.resolved.section(section).size > 0
+        });
+        let header = &mut file.headers[file.numbers[id] as usize];
+        if has_slots {
+            header.entry_size = Sizes::of(self.arch.class).word;
+        }
+        let Some(dynamic) = &self.plan.dynamic else {
+            return;
+        };
+        if let Some(size) = made_sections::entry_size(header.section_type, self.arch) {
+            header.entry_size = size;
+        }
+        match elf::SectionType(header.section_type) {
+            elf::SHT_DYNSYM => {
+                header.link = strings.unwrap_or(0);
+                header.info = dynamic.first_global();
+            }
+            elf::SHT_GNU_VERDEF => {
+                header.link = strings.unwrap_or(0);
+                header.info = dynamic.definition_count;
+            }
+            elf::SHT_DYNAMIC => header.link = strings.unwrap_or(0),
+            elf::SHT_HASH
+            | elf::SHT_GNU_HASH
+            | elf::SHT_GNU_VERSYM
+            | elf::SHT_RELA
+            | elf::SHT_REL => header.link = symbols.unwrap_or(0),
+            _ => {}
         }
     }
 
@@ -520,7 +576,11 @@ impl Image<'_, '_> {
             let target = &mut part[..edited.len()];
             target.copy_from_slice(&edited);
             self.relocator.apply(input, target, problems);
-            let start = self.values.in_section(input, 0).address();
+            // Not where a symbol at its beginning is: that may be in a record that stands for it.
+            let start = placements.output(input).map_or(0, |output| {
+                let start = self.layout.outputs.sections[output].address;
+                start.wrapping_add(placements.offset(input))
+            });
             unwind.finish(input, target, start, &self.contents.search_entries);
             return edited.len();
         }

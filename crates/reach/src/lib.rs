@@ -42,6 +42,7 @@
 
 extern crate alloc;
 
+mod bins;
 mod check;
 mod demands;
 mod exact;
@@ -50,6 +51,7 @@ mod islands;
 mod layout;
 mod order;
 mod problem;
+mod sample;
 mod targets;
 
 pub use check::{Violation, check};
@@ -65,6 +67,7 @@ use graph::Graph;
 use islands::Placement;
 use layout::{Layout, SlotId};
 use order::Walk;
+use sample::Sampler;
 
 /// Finds an order and islands for which every branch reaches.
 ///
@@ -81,7 +84,13 @@ pub fn solve(problem: &Problem<'_>) -> Result<Answer, ReachError> {
     if let Some(effort) = Effort::of(problem.reorder)
         && let Some(mut walk) = Walk::new(&graph)
     {
-        improve(&graph, &mut walk, &effort, &mut best);
+        if walk.sees_reach(&best.layout) {
+            improve(&graph, &mut walk, &effort, &mut best);
+        } else if let Some(mut sampler) = Sampler::new(&graph)
+            && sampler.sees_reach(&best.layout)
+        {
+            sample(&graph, &mut sampler, &effort, &mut best);
+        }
     }
     lean(&graph, &mut best);
     exact::improve(&graph, &mut best);
@@ -124,6 +133,9 @@ struct Effort {
     measured: u32,
     /// Moves proposed for each section and epoch.
     steps_per_unit: u32,
+    /// In a text of many reaches: how often it is cut anew, and passes for each time.
+    cuts: u32,
+    passes_per_cut: u32,
 }
 
 impl Effort {
@@ -134,11 +146,15 @@ impl Effort {
                 warm: 3,
                 measured: 1,
                 steps_per_unit: 1,
+                cuts: 10,
+                passes_per_cut: 3,
             }),
             Reorder::Thorough => Some(Self {
                 warm: 6,
                 measured: 6,
                 steps_per_unit: 32,
+                cuts: 40,
+                passes_per_cut: 30,
             }),
         }
     }
@@ -148,9 +164,6 @@ impl Effort {
 fn improve(graph: &Graph<'_>, walk: &mut Walk<'_>, effort: &Effort, best: &mut Placement) {
     let (mut order, mut layout) = (best.order.clone(), best.layout.clone());
     let total = effort.warm + effort.measured;
-    if !walk.sees_reach(&layout) {
-        return;
-    }
     for epoch in 0..total {
         if is_perfect(graph, best) {
             return;
@@ -165,6 +178,21 @@ fn improve(graph: &Graph<'_>, walk: &mut Walk<'_>, effort: &Effort, best: &mut P
                 *best = found;
             }
         }
+    }
+}
+
+/// Looks for a better order of a text of many reaches.
+fn sample(graph: &Graph<'_>, sampler: &mut Sampler<'_>, effort: &Effort, best: &mut Placement) {
+    let (mut order, mut layout) = (best.order.clone(), best.layout.clone());
+    for cut in 0..effort.cuts {
+        let done = |cut: u32| cut as f32 / effort.cuts as f32;
+        let progress = (done(cut), done(cut + 1));
+        order = sampler.epoch(&order, &layout, effort.passes_per_cut, progress);
+        layout = Layout::new(graph, &order, layout.rooms().to_vec());
+    }
+    let found = islands::place(graph, order, Lean::Middle);
+    if found.cost() < best.cost() {
+        *best = found;
     }
 }
 

@@ -168,8 +168,8 @@ pub enum Reorder {
     /// Keep the input's order.
     #[default]
     Keep,
-    /// Look as long as a link can afford: milliseconds for some thousand
-    /// sections.
+    /// Look as long as a link can afford: milliseconds for some thousand sections of a text of a
+    /// few reaches, some tenths of a second for an image of 30.
     Quick,
     /// Look about a hundred times as long.
     Thorough,

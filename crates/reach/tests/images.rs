@@ -1,0 +1,92 @@
+//! Kernel images: texts of many reaches, with room between sections that nothing may move across.
+
+mod support;
+
+use klink_reach::*;
+use proptest::prelude::*;
+use support::Owned;
+
+/// A program whose functions stand in any order, with room behind every `run` functions, where no
+/// island may stand and which no function passes. What it calls outside is at a fixed place that
+/// is out of reach.
+fn image(branches: u32, text: u64, reach: i64, run: usize) -> Owned {
+    let program = support::program(branches, text, reach);
+    let count = program.sections.len();
+    let mut sections = Vec::new();
+    let mut number = Vec::with_capacity(count);
+    for (index, section) in program.sections.iter().enumerate() {
+        let mut section = *section;
+        if index % run == run - 1 {
+            sections.push(Section::new(1000, 8).unmovable());
+            section = section.glued();
+        }
+        number.push(SectionId::new(sections.len() as u32));
+        sections.push(section);
+    }
+    // 7919 is a prime: no two functions go to the same place.
+    let elsewhere = |section: SectionId| number[section.index() * 7919 % count];
+    let branches = program.branches.iter().map(|branch| {
+        let section = elsewhere(branch.section);
+        let size = sections[section.index()].size;
+        let target = match branch.target {
+            Target::Section { section, offset } => Target::Section {
+                section: elsewhere(section),
+                offset,
+            },
+            Target::External(id) => Target::Fixed(-2 * reach - 64 * id.index() as i64),
+            fixed => fixed,
+        };
+        Branch {
+            section,
+            offset: branch.offset.min(size),
+            target,
+            ..*branch
+        }
+    });
+    Owned {
+        branches: branches.collect(),
+        ends: Ends {
+            front: false,
+            behind: true,
+        },
+        sections,
+        ..program
+    }
+}
+
+fn stubs(owned: &Owned) -> usize {
+    let problem = owned.problem();
+    let answer = solve(&problem).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(check(&problem, &answer), Ok(()));
+    answer.stub_count()
+}
+
+#[test]
+fn an_image_of_many_reaches_needs_fewer_stubs_in_another_order() {
+    let image = image(20_000, 7 << 20, 256 << 10, 700);
+    let keep = stubs(&image.clone().reordered(Reorder::Keep));
+    let quick = stubs(&image.reordered(Reorder::Quick));
+    assert!(quick * 100 < keep * 70, "{quick} of {keep}");
+}
+
+#[test]
+fn the_same_image_has_the_same_answer() {
+    let image = image(4_000, 5 << 20, 256 << 10, 100).reordered(Reorder::Quick);
+    assert_eq!(solve(&image.problem()), solve(&image.problem()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn images_are_answered_soundly(
+        branches in 200u32..3000,
+        reaches in 8u64..24,
+        run in 3usize..200,
+    ) {
+        let image = image(branches, reaches << 18, 256 << 10, run);
+        let keep = stubs(&image.clone().reordered(Reorder::Keep));
+        let quick = stubs(&image.reordered(Reorder::Quick));
+        prop_assert!(quick <= keep);
+    }
+}

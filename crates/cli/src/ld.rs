@@ -34,6 +34,9 @@ fn main() -> ExitCode {
 
 /// Prints warnings and what was asked to be printed.
 fn finish(report: &klink_link::Report, options: &klink_link::Options) -> ExitCode {
+    // As with warnings: a link does not depend on whether anyone reads this.
+    let _ = io::stdout().write_all(report.printed.as_bytes());
+    say(report.notes.iter().map(|note| format!("ld.klink: {note}\n")));
     let warnings = report.warnings.iter();
     say(warnings.map(|warning| format!("ld.klink: warning: {warning}\n")));
     say(options.stats.then(|| report.stats().to_string()));

@@ -335,18 +335,27 @@ fn matches_file(
     let Part::Inputs(inputs) = &rule.parts[found.part as usize] else {
         return false;
     };
-    let section: &SectionRule = &inputs.sections[found.pattern as usize];
+    let flags = resolved.section(id).flags;
+    matches_pattern(resolved, inputs, &inputs.sections[found.pattern as usize], id)
+        && flags & inputs.with_flags == inputs.with_flags
+        && flags & inputs.without_flags == 0
+}
+
+/// Whether a section whose name matches a pattern is in a file that the pattern takes.
+pub(crate) fn matches_pattern(
+    resolved: &Resolved<'_>,
+    inputs: &InputRule,
+    section: &SectionRule,
+    id: SectionId,
+) -> bool {
     let (object, _) = resolved.section_place(id);
     let (archive, file) = resolved.objects[object].archive_and_file();
-    let flags = resolved.section(id).flags;
     inputs.file.matches(archive, file)
         && !inputs
             .exclude
             .iter()
             .chain(&section.exclude)
             .any(|exclude| exclude.excludes(archive, file))
-        && flags & inputs.with_flags == inputs.with_flags
-        && flags & inputs.without_flags == 0
 }
 
 /// The first rule whose constraint its sections break.

@@ -128,6 +128,9 @@ pub enum LinkError {
         /// Bytes that are too many.
         over: u64,
     },
+    /// `-r --gc-sections` without a symbol to begin with.
+    #[error("--gc-sections requires a defined symbol root specified by -e or -u")]
+    NoGcRoot,
     /// The first segment begins before the headers would end.
     #[error("not enough room for program headers; leave room with SIZEOF_HEADERS, or link with -N")]
     NoRoomForHeaders,

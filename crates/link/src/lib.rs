@@ -10,6 +10,7 @@ mod buffer;
 mod dynamic;
 mod eh_frame;
 mod error;
+mod gc;
 mod groups;
 pub mod id;
 mod image;
@@ -111,6 +112,7 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
 
     // Every section gets its output section: by the script's patterns, or as an orphan.
     let program = script::compile(&sources, &storage, &mut resolved, true)?;
+    gc::collect_garbage(&mut resolved, &program, &sources, options, arch, &mut clock)?;
     // A module's groups dissolve: its sections have one name each.
     let keep_groups =
         options.module.is_none() && !options.dissolve_groups && !sources.dissolves_groups();

@@ -22,6 +22,10 @@ pub struct Report {
     pub sections: Vec<SectionReport>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+    /// What the user asked to be told, for standard error.
+    pub notes: Vec<String>,
+    /// What the user asked to be told, for standard output.
+    pub printed: String,
 }
 
 /// What a link did with one output section.
@@ -91,6 +95,11 @@ impl Clock {
             report,
             last: Instant::now(),
         }
+    }
+
+    /// What the link tells beside the time it takes.
+    pub(crate) fn report(&mut self) -> &mut Report {
+        &mut self.report
     }
 
     /// Ends the phase called `name`.

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use object::elf;
 
 use crate::error::LinkError;
+use crate::gc::Garbage;
 use crate::id::{GlobalId, Id, IdVec, ObjectId, SectionId};
 use crate::input::{InputSymbol, Object, RawRelocation, SectionKind, SymbolPlace};
 
@@ -22,7 +23,7 @@ pub struct Global<'a> {
     pub other: u8,
     /// `st_size` in bytes.
     pub size: u64,
-    /// Whether no object mentions it, but only an expression of the script.
+    /// Whether no section of the output mentions it, but at most an expression of the script.
     pub script_only: bool,
 }
 
@@ -92,7 +93,7 @@ pub struct Resolved<'a> {
     first_section: IdVec<ObjectId, u32>,
     /// For each section, its object and its ELF index there.
     section_places: IdVec<SectionId, (ObjectId, u32)>,
-    /// For each section, whether a link-once rule dropped it.
+    /// For each section, whether a link-once rule or garbage collection dropped it.
     discarded: IdVec<SectionId, bool>,
     /// The global symbols, in the order of first mention.
     pub globals: IdVec<GlobalId, Global<'a>>,
@@ -161,7 +162,18 @@ impl<'a> Resolved<'a> {
 
     /// Whether the linker made the section.
     pub fn is_made(&self, section: SectionId) -> bool {
-        self.made.iter().any(|&(made, _)| made == section)
+        // They have the highest ids.
+        section.index() >= self.section_places.len() - self.made.len()
+    }
+
+    /// Drops sections that nothing needs, and symbols that only they mention.
+    pub(crate) fn drop_garbage(&mut self, garbage: &Garbage) {
+        for &section in &garbage.sections {
+            self.discarded[section] = true;
+        }
+        for &symbol in &garbage.symbols {
+            self.globals[symbol].script_only = true;
+        }
     }
 
     /// Makes `name` a symbol that the script assigns, instead of what objects say of it.
@@ -225,7 +237,7 @@ impl<'a> Resolved<'a> {
         made(MadePlace::Front).chain(self.first_section.iter_ids().flat_map(of_object))
     }
 
-    /// Whether a link-once rule dropped the section.
+    /// Whether a link-once rule or garbage collection dropped the section.
     pub fn is_discarded(&self, section: SectionId) -> bool {
         self.discarded[section]
     }

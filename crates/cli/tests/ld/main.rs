@@ -36,5 +36,5 @@ mod image_cases {
         )*};
     }
 
-    folders! { sections placement patterns values symbols orphans segments options relocations kernel errors }
+    folders! { sections placement patterns values symbols orphans segments options relocations kernel errors gc }
 }

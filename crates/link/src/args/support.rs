@@ -8,10 +8,6 @@ use crate::options::{CompressDebug, Options, OutputFormat, TextRelocations};
 /// The options of a final link that nothing reads yet, by name.
 pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
     let options_given = [
-        ("--gc-sections", options.gc_sections),
-        ("--gc-keep-exported", options.gc_keep_exported),
-        ("--print-gc-sections", options.print_gc_sections),
-        ("-z start-stop-gc", options.start_stop_gc),
         ("--wrap", !options.wrap.is_empty()),
         ("--require-defined", !options.require_defined.is_empty()),
         ("--sort-section", options.sort_section.is_some()),

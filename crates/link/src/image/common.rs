@@ -9,7 +9,7 @@ use crate::layout::align_up;
 use crate::resolve::{Definition, MadePlace, Resolved};
 
 /// What patterns of scripts call the sections of common symbols.
-const NAME: &[u8] = b"COMMON";
+pub(crate) const NAME: &[u8] = b"COMMON";
 
 /// Gives every common symbol its place.
 pub(super) fn allocate(resolved: &mut Resolved<'_>) {

@@ -23,6 +23,7 @@ mod unwind;
 mod values;
 mod write;
 
+pub(crate) use common::NAME as COMMON;
 pub(crate) use entry::name as entry_name;
 pub(crate) use segments::Segment;
 
@@ -46,7 +47,7 @@ use crate::output::Traits;
 use crate::report::{Clock, Report};
 use crate::resolve::Resolved;
 use crate::script::{self, Sources};
-use crate::{assign, target};
+use crate::{assign, gc, target};
 
 /// Links an image from resolved inputs. Gives its bytes.
 ///
@@ -64,6 +65,7 @@ pub(crate) fn link<'a>(
     common::allocate(&mut resolved);
     let made = MadeSections::add(&mut resolved, options, arch, storage);
     let program = script::compile(sources, storage, &mut resolved, false)?;
+    gc::collect_garbage(&mut resolved, &program, sources, options, arch, &mut clock)?;
     let mut assigned = assign::assign(&resolved, &program, options, false, arch)?;
     layout::apply_section_types(&program, &mut assigned, sources)?;
     clock.lap("assign sections");

@@ -61,7 +61,8 @@ impl ExprScope<'_, '_, '_> {
                     .wrapping_add(offset),
                 reference(output),
             )),
-            None => self.missing(),
+            // What is discarded keeps its offset (bfd/elflink.c puts it into the absolute section).
+            None => Lookup::Known(Value::absolute(offset)),
         }
     }
 }

@@ -45,6 +45,7 @@ pub use options::{
     Unresolved, UnresolvedPolicy,
 };
 pub use report::{Report, SectionReport};
+pub use script::unexecuted_constructs;
 
 use input::Storage;
 use layout::Layout;

@@ -2,8 +2,8 @@
 //! place in the script, and not when the script is parsed.
 
 use klink_script::{
-    AssignKind, Assignment, Command, Diagnostic, ExprKind, FileSort, InputSpec, OutputSection,
-    SectionItem, SectionSort, Span, Spanned, Statement,
+    AssignKind, Assignment, Command, Construct, Diagnostic, ExprKind, FileSort, InputSpec,
+    OutputSection, SectionItem, SectionSort, Span, Spanned, Statement,
 };
 
 use super::{Action, Item, Program, ScriptStatement, Sources, script_error};
@@ -26,18 +26,7 @@ pub(crate) fn compile<'a>(
     if !relocatable {
         mention_symbols(sources, storage, resolved);
     }
-    let mut compiler = Compiler {
-        relocatable,
-        sources,
-        storage,
-        resolved,
-        source: 0,
-        program: Program {
-            rules: Rules::default(),
-            statements: Vec::new(),
-            items: Vec::new(),
-        },
-    };
+    let mut compiler = Compiler::new(sources, storage, resolved, relocatable);
     for (number, script) in sources.scripts() {
         compiler.source = number;
         for command in &script.commands {
@@ -45,6 +34,54 @@ pub(crate) fn compile<'a>(
         }
     }
     Ok(compiler.program)
+}
+
+/// What the scripts use and a link would refuse or pass over, once for each name, in the order of
+/// first use. The loader has split SECTIONS, so that of each output section the first is named.
+///
+/// # Errors
+/// What is wrong with the scripts besides.
+pub(crate) fn unexecuted<'a>(
+    sources: &Sources,
+    storage: &'a Storage,
+    resolved: &mut Resolved<'a>,
+    relocatable: bool,
+) -> Result<Vec<Construct>> {
+    let mut compiler = Compiler::new(sources, storage, resolved, relocatable);
+    for (number, script) in sources.scripts() {
+        compiler.source = number;
+        for command in &script.commands {
+            if let Some(name) = passed_over(&command.value, relocatable) {
+                compiler.refused.push(Construct {
+                    name,
+                    span: command.span,
+                });
+            }
+            let refused = compiler.refused.len();
+            match compiler.command(command) {
+                Err(error) if compiler.refused.len() == refused => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    let mut once: Vec<Construct> = Vec::new();
+    for construct in compiler.refused {
+        if once.iter().all(|known| known.name != construct.name) {
+            once.push(construct);
+        }
+    }
+    Ok(once)
+}
+
+/// The name of a command that asks for something and that a link takes without doing it.
+fn passed_over(command: &Command, relocatable: bool) -> Option<&'static str> {
+    match command {
+        Command::NoCrossRefs(_) => Some("NOCROSSREFS"),
+        Command::NoCrossRefsTo(_) => Some("NOCROSSREFS_TO"),
+        // Relocatable output keeps common symbols without it.
+        Command::InhibitCommonAllocation if !relocatable => Some("INHIBIT_COMMON_ALLOCATION"),
+        _ => None,
+    }
 }
 
 struct Compiler<'a, 's> {
@@ -55,14 +92,38 @@ struct Compiler<'a, 's> {
     /// The script that is compiled now.
     source: usize,
     program: Program<'a>,
+    /// What was refused because it is not executed yet; one is enough to end a link.
+    refused: Vec<Construct>,
 }
 
-impl<'a> Compiler<'a, '_> {
+impl<'a, 's> Compiler<'a, 's> {
+    fn new(
+        sources: &'s Sources,
+        storage: &'a Storage,
+        resolved: &'s mut Resolved<'a>,
+        relocatable: bool,
+    ) -> Self {
+        Compiler {
+            sources,
+            storage,
+            resolved,
+            relocatable,
+            source: 0,
+            program: Program {
+                rules: Rules::default(),
+                statements: Vec::new(),
+                items: Vec::new(),
+            },
+            refused: Vec::new(),
+        }
+    }
+
     fn error<T>(&self, diagnostic: Diagnostic) -> Result<T> {
         Err(script_error(self.sources, self.source, diagnostic))
     }
 
-    fn not_yet<T>(&self, what: &str, span: Span) -> Result<T> {
+    fn not_yet<T>(&mut self, what: &'static str, span: Span) -> Result<T> {
+        self.refused.push(Construct { name: what, span });
         let diagnostic = Diagnostic::new(format!("{what} is not executed yet"), span);
         self.error(if self.relocatable {
             diagnostic
@@ -178,7 +239,7 @@ impl<'a> Compiler<'a, '_> {
     }
 
     /// Refuses what has no meaning yet for relocatable output.
-    fn check_relocatable(&self, output: &OutputSection) -> Result<()> {
+    fn check_relocatable(&mut self, output: &OutputSection) -> Result<()> {
         let unsupported = [
             (output.load_address.as_ref().map(|expr| expr.span), "AT"),
             (output.subalign.as_ref().map(|expr| expr.span), "SUBALIGN"),
@@ -288,7 +349,7 @@ impl<'a> Compiler<'a, '_> {
         )
     }
 
-    fn alignment(&self, expr: &klink_script::Expr) -> Result<u64> {
+    fn alignment(&mut self, expr: &klink_script::Expr) -> Result<u64> {
         match &expr.kind {
             ExprKind::Int(int) if int.value.is_power_of_two() => Ok(int.value),
             ExprKind::Int(_) => self.error(Diagnostic::new(

@@ -4,11 +4,13 @@ mod compile;
 mod execute;
 mod load;
 
-use klink_script::{Assertion, Assignment, DataSize, Diagnostic, Expr, Span};
+use klink_script::{Assertion, Assignment, Construct, DataSize, Diagnostic, Expr, Span};
 
 use crate::error::{LinkError, Result};
 use crate::id::GlobalId;
+use crate::input::Storage;
 use crate::options::Options;
+use crate::resolve::Resolved;
 use crate::rules::Rules;
 
 pub(crate) use compile::compile;
@@ -73,6 +75,20 @@ pub(crate) fn refuse_final_links(options: &Options) -> Result<()> {
         }),
         None => Ok(()),
     }
+}
+
+/// What the scripts of `options` use and [`link`](crate::link) does not execute: constructs that it
+/// refuses, and commands that it passes over. Each name comes once, in the order of first use. No
+/// object is read, and no architecture need be known.
+///
+/// # Errors
+/// Scripts that cannot be read or parsed, files that they name and that cannot be found, and
+/// whatever else of the scripts is an error without looking at objects.
+pub fn unexecuted_constructs(options: &Options) -> Result<Vec<Construct>> {
+    let storage = Storage::default();
+    let (sources, _) = load(options, &storage)?;
+    let mut resolved = Resolved::default();
+    compile::unexecuted(&sources, &storage, &mut resolved, options.relocatable())
 }
 
 /// A diagnostic as an error of the link.

@@ -26,7 +26,6 @@ pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
             options.output_format == Some(OutputFormat::Binary),
         ),
         ("--warn-execstack", options.warn_execstack == Some(true)),
-        ("--reorder", options.image_reorder),
         ("--trace", options.trace),
         ("--no-undefined-version", options.no_undefined_version),
         ("--dynamic-list", !options.dynamic_lists.is_empty()),

@@ -1,15 +1,21 @@
 //! Stubs of an image: where branches do not reach, islands are put between input sections, and the
 //! layout is made again, until every branch reaches its target or a stub that goes there.
 //!
-//! Each code section is a question of its own to `klink-reach`; what is in other sections counts as
-//! fixed. Which stub a branch takes is not decided here: when it is relocated, it takes the nearest
-//! one in reach that goes to its target.
+//! Each code section is a question of its own to `klink-reach` (see [`question`]); what is in other
+//! sections counts as fixed. With `--reorder`, the first question is also in which order the input
+//! sections need the fewest stubs, where the script leaves it open (see [`runs`]). Which stub a
+//! branch takes is not decided here: when it is relocated, it takes the nearest one in reach that
+//! goes to its target.
+
+mod question;
+mod runs;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use klink_arch::{Arch, Relocation, StubTemplate};
 use klink_reach as reach;
 
+use self::question::Question;
 use super::layout::Layouter;
 use crate::error::Result;
 use crate::id::{IdVec, ObjectId, OutputId, SectionId};
@@ -162,21 +168,41 @@ pub(super) fn place(layouter: &mut Layouter<'_, '_>) -> Result<()> {
     };
     layouter.islands.template = Some(template);
     let sites = find_sites(layouter);
+    if layouter.options.image_reorder && !all_reach(layouter, &sites) {
+        let forms = Forms::new(layouter.arch, 0);
+        ask(layouter, &sites, &forms, reach::Reorder::Quick);
+        // Those islands know only where other sections were before.
+        remove_islands(layouter);
+        layouter.settle_again()?;
+    }
     for round in 0..MAX_ROUNDS {
         if all_reach(layouter, &sites) {
             return Ok(());
         }
         let forms = Forms::new(layouter.arch, (round * MARGIN) as i64);
-        remove_islands(layouter);
-        for output in layouter.outputs.order.clone() {
-            if !sites[output].is_empty() {
-                ask(layouter, output, &sites[output], &forms);
-            }
-        }
+        ask(layouter, &sites, &forms, reach::Reorder::Keep);
         layouter.settle_again()?;
     }
     // What does not reach is told when it is relocated.
     Ok(())
+}
+
+/// Puts islands, and, if they may move, sections where they are best, in each output section.
+fn ask(
+    layouter: &mut Layouter<'_, '_>,
+    sites: &IdVec<OutputId, Vec<Site>>,
+    forms: &Forms,
+    reorder: reach::Reorder,
+) {
+    let asked = layouter.outputs.order.iter().copied();
+    let asked = asked.filter(|&output| !sites[output].is_empty());
+    let questions: Vec<Question> = asked
+        .map(|output| Question::new(layouter, output, &sites[output], reorder))
+        .collect();
+    remove_islands(layouter);
+    for question in &questions {
+        question.ask(layouter, forms);
+    }
 }
 
 /// All branches that stubs could help, by output section.
@@ -270,119 +296,4 @@ fn remove_islands(layouter: &mut Layouter<'_, '_>) {
             .pieces
             .retain(|piece| !matches!(piece, Piece::Island(_)));
     }
-}
-
-/// Asks for the islands of one output section, and puts them in.
-fn ask(layouter: &mut Layouter<'_, '_>, output: OutputId, sites: &[Site], forms: &Forms) {
-    let inputs: Vec<SectionId> = layouter.outputs.sections[output].sections().collect();
-    let numbers: HashMap<SectionId, u32, RandomState> = inputs.iter().copied().zip(0..).collect();
-    let start = layouter.outputs.sections[output].address;
-    let mut sections = Vec::with_capacity(inputs.len());
-    for (at, &input) in inputs.iter().enumerate() {
-        let (size, align) = layouter.extent_of(input);
-        let offset = layouter.placements.offset(input);
-        // Room that the script makes is part of the section in front of it.
-        let next = inputs.get(at + 1).map(|&next| {
-            let (_, align) = layouter.extent_of(next);
-            (layouter.placements.offset(next), align)
-        });
-        let room = next.map_or(size, |(next, next_align)| {
-            let needed = klink_script::eval::align_up(offset + size, next_align);
-            size + next.saturating_sub(needed)
-        });
-        sections.push(reach::Section::new(room, align).unmovable());
-    }
-    let mut targets = HashMap::default();
-    let branches: Vec<reach::Branch> = sites
-        .iter()
-        .filter_map(|site| {
-            let target = match site.target {
-                StubTarget::Section(section, offset) => match numbers.get(&section) {
-                    Some(&number) => reach::Target::Section {
-                        section: reach::SectionId::new(number),
-                        offset: offset.cast_signed(),
-                    },
-                    None => fixed(layouter, site.target, start),
-                },
-                StubTarget::Absolute(_) => fixed(layouter, site.target, start),
-            };
-            targets.insert(target, site.target);
-            Some(reach::Branch {
-                section: reach::SectionId::new(*numbers.get(&site.section)?),
-                offset: site.offset,
-                target,
-                form: site.form,
-            })
-        })
-        .collect();
-    let size = layouter.islands.size_of_one();
-    let problem = reach::Problem {
-        sections: &sections,
-        branches: &branches,
-        forms: &forms.forms,
-        stubs: reach::StubSizes {
-            external: size,
-            internal: size,
-            align: layouter.islands.align(),
-        },
-        reorder: reach::Reorder::Keep,
-        ends: reach::Ends {
-            front: false,
-            behind: true,
-        },
-    };
-    // Where there is no answer, the branches that do not reach are told when they are relocated.
-    if let Ok(answer) = reach::solve(&problem) {
-        insert(layouter, output, &inputs, &answer, &targets);
-    }
-}
-
-fn fixed(layouter: &Layouter<'_, '_>, target: StubTarget, start: u64) -> reach::Target {
-    reach::Target::Fixed(
-        layouter
-            .address_of(target)
-            .wrapping_sub(start)
-            .cast_signed(),
-    )
-}
-
-/// Puts the islands of an answer between the pieces of the section: each directly behind an input
-/// section, so that what the script says of the next one stays with it.
-fn insert(
-    layouter: &mut Layouter<'_, '_>,
-    output: OutputId,
-    inputs: &[SectionId],
-    answer: &reach::Answer,
-    targets: &HashMap<reach::Target, StubTarget, RandomState>,
-) {
-    let mut behind: HashMap<Option<SectionId>, u32> = HashMap::new();
-    for island in &answer.islands {
-        let number = layouter.islands.islands.len() as u32;
-        let stubs = island
-            .stubs
-            .iter()
-            .filter_map(|stub| targets.get(&stub.target));
-        let stubs = stubs.copied().collect();
-        layouter.islands.islands.push(Island {
-            stubs,
-            output,
-            offset: 0,
-        });
-        let previous = match island.before {
-            Some(before) => before.index().checked_sub(1).map(|at| inputs[at]),
-            None => inputs.last().copied(),
-        };
-        behind.insert(previous, number);
-    }
-    let pieces = std::mem::take(&mut layouter.outputs.sections[output].pieces);
-    let mut with_islands = Vec::with_capacity(pieces.len() + behind.len());
-    for piece in pieces {
-        let island = match &piece {
-            Piece::Section(input) => behind.get(&Some(*input)).copied(),
-            _ => None,
-        };
-        with_islands.push(piece);
-        with_islands.extend(island.map(Piece::Island));
-    }
-    layouter.outputs.sections[output].pieces = with_islands;
 }

@@ -450,6 +450,17 @@ impl<'a, 'l> Layouter<'a, 'l> {
         &self.statements[id]
     }
 
+    /// The statements of the script that make an output section.
+    pub(super) fn rules_of(
+        &self,
+        output: OutputId,
+    ) -> impl Iterator<Item = &'l crate::rules::OutputRule<'a>> {
+        let statements = self.statements.iter();
+        let statements = statements.filter(move |statement| statement.output == Some(output));
+        let rules = &self.program.rules.outputs;
+        statements.filter_map(|statement| Some(&rules[statement.rule? as usize]))
+    }
+
     /// What the script says of a statement's section.
     pub(super) fn spec(&self, id: StatementId) -> Option<&'l OutputSpec> {
         let rule = self.statements[id].rule?;

@@ -1,0 +1,192 @@
+//! One output section as a question to `klink-reach`, and what is made of the answer.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use klink_reach as reach;
+
+use super::runs::Entries;
+use super::{Forms, Island, Layouter, Site, StubTarget};
+use crate::id::{OutputId, SectionId};
+use crate::output::Piece;
+
+/// The islands that an output section needs, and, if its sections may move, their order.
+pub(super) struct Question {
+    output: OutputId,
+    /// What `klink-reach` sees: input sections, and between them the room that the script makes.
+    sections: Vec<reach::Section>,
+    /// For each of `sections` the input section that it stands for.
+    inputs: Vec<Option<SectionId>>,
+    branches: Vec<reach::Branch>,
+    targets: HashMap<reach::Target, StubTarget, RandomState>,
+    reorder: reach::Reorder,
+}
+
+impl Question {
+    /// Puts the question about `output` as it is laid out now, but for islands.
+    pub(super) fn new(
+        layouter: &Layouter<'_, '_>,
+        output: OutputId,
+        sites: &[Site],
+        reorder: reach::Reorder,
+    ) -> Self {
+        let mut question = Self {
+            output,
+            sections: Vec::new(),
+            inputs: Vec::new(),
+            branches: Vec::new(),
+            targets: HashMap::default(),
+            reorder,
+        };
+        let may_move = reorder != reach::Reorder::Keep;
+        question.add_sections(layouter, may_move.then(|| Entries::new(layouter, output)));
+        question.add_branches(layouter, sites);
+        question
+    }
+
+    fn add_sections(&mut self, layouter: &Layouter<'_, '_>, mut entries: Option<Entries<'_>>) {
+        // Where the next section would begin, were there nothing but sections; and by what entry
+        // of the script the one before came, if nothing stands between.
+        let (mut end, mut islands) = (0, 0);
+        let mut before = None;
+        for piece in &layouter.outputs.sections[self.output].pieces {
+            match *piece {
+                Piece::Section(input) => {
+                    let (size, align) = layouter.extent_of(input);
+                    let offset = layouter.placements.offset(input);
+                    let entry = entries
+                        .as_mut()
+                        .and_then(|entries| entries.find(layouter.resolved.section(input).name));
+                    let packed = klink_script::eval::align_up(end + islands, align);
+                    let room = offset.saturating_sub(packed);
+                    let mut section = reach::Section::new(size, align);
+                    if entry.is_none() {
+                        section = section.unmovable();
+                    }
+                    if room > 0 || entry != before && !self.sections.is_empty() {
+                        // Islands stand in front of such room, directly behind a section, so that
+                        // what the script says of the next one stays with it.
+                        self.push(reach::Section::new(room, 1).unmovable(), None);
+                        section = section.glued();
+                    }
+                    self.push(section, Some(input));
+                    (end, islands, before) = (offset + size, 0, entry);
+                }
+                Piece::Island(number) => {
+                    let start = klink_script::eval::align_up(end, layouter.islands.align());
+                    islands = start - end + layouter.islands.size(number);
+                }
+                Piece::Statement(_) => before = None,
+            }
+        }
+    }
+
+    fn push(&mut self, section: reach::Section, input: Option<SectionId>) {
+        self.sections.push(section);
+        self.inputs.push(input);
+    }
+
+    fn add_branches(&mut self, layouter: &Layouter<'_, '_>, sites: &[Site]) {
+        let start = layouter.outputs.sections[self.output].address;
+        let numbered = self.inputs.iter().zip(0..);
+        let numbers: HashMap<SectionId, u32, RandomState> = numbered
+            .filter_map(|(input, number)| Some(((*input)?, number)))
+            .collect();
+        for site in sites {
+            let Some(&section) = numbers.get(&site.section) else {
+                continue;
+            };
+            let inside = match site.target {
+                StubTarget::Section(section, offset) => {
+                    let number = numbers.get(&section).copied();
+                    number.map(|number| reach::Target::Section {
+                        section: reach::SectionId::new(number),
+                        offset: offset.cast_signed(),
+                    })
+                }
+                StubTarget::Absolute(_) => None,
+            };
+            let target = inside.unwrap_or_else(|| {
+                let offset = layouter.address_of(site.target).wrapping_sub(start);
+                reach::Target::Fixed(offset.cast_signed())
+            });
+            self.targets.insert(target, site.target);
+            self.branches.push(reach::Branch {
+                section: reach::SectionId::new(section),
+                offset: site.offset,
+                target,
+                form: site.form,
+            });
+        }
+    }
+
+    /// Asks, and puts islands and sections where the answer says.
+    pub(super) fn ask(&self, layouter: &mut Layouter<'_, '_>, forms: &Forms) {
+        let size = layouter.islands.size_of_one();
+        let problem = reach::Problem {
+            sections: &self.sections,
+            branches: &self.branches,
+            forms: &forms.forms,
+            stubs: reach::StubSizes {
+                external: size,
+                internal: size,
+                align: layouter.islands.align(),
+            },
+            reorder: self.reorder,
+            ends: reach::Ends {
+                front: false,
+                behind: true,
+            },
+        };
+        // Where there is no answer, the branches that do not reach are told when they are relocated.
+        if let Ok(answer) = reach::solve(&problem) {
+            self.carry_out(layouter, &answer);
+        }
+    }
+
+    /// Puts the section's inputs into the answer's order, and its islands behind them.
+    fn carry_out(&self, layouter: &mut Layouter<'_, '_>, answer: &reach::Answer) {
+        let mut islands = answer.islands.iter().peekable();
+        // By place among the inputs: the input, and the island behind it.
+        let mut order: Vec<(SectionId, Option<u32>)> = Vec::with_capacity(self.inputs.len());
+        let next = answer.order.iter().skip(1).map(|&next| Some(next));
+        for (&section, next) in answer.order.iter().zip(next.chain([None])) {
+            let island = islands
+                .next_if(|island| island.before == next)
+                .map(|island| self.add_island(layouter, island));
+            match self.inputs[section.index()] {
+                Some(input) => order.push((input, island)),
+                // None stands between such room and the section that it is glued to.
+                None => debug_assert!(island.is_none()),
+            }
+        }
+        let mut order = order.into_iter();
+        let pieces = std::mem::take(&mut layouter.outputs.sections[self.output].pieces);
+        let mut placed = Vec::with_capacity(pieces.len() + answer.islands.len());
+        for piece in pieces {
+            match piece {
+                Piece::Section(_) => {
+                    let Some((input, island)) = order.next() else {
+                        continue;
+                    };
+                    placed.push(Piece::Section(input));
+                    placed.extend(island.map(Piece::Island));
+                }
+                other => placed.push(other),
+            }
+        }
+        layouter.outputs.sections[self.output].pieces = placed;
+    }
+
+    /// Makes an island, and gives its number.
+    fn add_island(&self, layouter: &mut Layouter<'_, '_>, island: &reach::Island) -> u32 {
+        let stubs = island.stubs.iter();
+        let stubs = stubs.filter_map(|stub| self.targets.get(&stub.target).copied());
+        let islands = &mut layouter.islands.islands;
+        islands.push(Island {
+            stubs: stubs.collect(),
+            output: self.output,
+            offset: 0,
+        });
+        islands.len() as u32 - 1
+    }
+}

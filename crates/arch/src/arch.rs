@@ -288,6 +288,8 @@ pub struct ModuleStubs {
 pub struct DynamicLinking {
     /// Whether the dynamic relocations have addends, or find them in the fields.
     pub addends: Addends,
+    /// The dynamic linker of programs that name none. Source: BFD `ELF_DYNAMIC_INTERPRETER`.
+    pub interpreter: &'static str,
     /// The static type whose field holds a whole address: it stays to be applied at load time,
     /// whatever the symbol. Also the dynamic type for an address with its symbol.
     pub pointer: u32,

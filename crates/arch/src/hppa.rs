@@ -643,6 +643,7 @@ pub static HPPA32: Arch = Arch {
 /// address without a symbol, but one that has none is relative to it.
 const DYNAMIC32: DynamicLinking = DynamicLinking {
     addends: Addends::Rela,
+    interpreter: "/lib/ld.so.1",
     pointer: 1,
     relative: None,
     table_relative: 1,

@@ -142,6 +142,7 @@ static INDEX: [u8; 256] = index(&ROWS);
 /// right: GNU ld refuses none.
 const DYNAMIC: DynamicLinking = DynamicLinking {
     addends: Addends::Rel,
+    interpreter: "/usr/lib/libc.so.1",
     pointer: 1,
     relative: Some(8),
     table_relative: 8,

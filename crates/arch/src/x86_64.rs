@@ -163,6 +163,7 @@ static INDEX: [u8; 256] = index(&ROWS);
 /// 4 GiB is refused; GNU ld asks so of sections with SHF_ALLOC only.
 const DYNAMIC: DynamicLinking = DynamicLinking {
     addends: Addends::Rela,
+    interpreter: "/lib/ld64.so.1",
     pointer: 1,
     relative: Some(8),
     table_relative: 8,

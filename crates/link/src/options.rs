@@ -125,6 +125,8 @@ pub struct Options {
     pub warn_execstack: Option<bool>,
     /// `--eh-frame-hdr`.
     pub eh_frame_hdr: bool,
+    /// `--no-ld-generated-unwind-info`: the linker makes no `.eh_frame` of its own.
+    pub no_generated_unwind_info: bool,
 
     // Code.
     /// `--relax`, `--no-relax`.

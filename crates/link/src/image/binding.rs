@@ -126,6 +126,11 @@ impl Bindings {
             }
     }
 
+    /// Whether nothing defines a global and yet it is the beginning or end of a section.
+    pub(super) fn is_section_bound(&self, id: GlobalId) -> bool {
+        self.is_section_bound[id]
+    }
+
     fn is_zero(&self, global: &Global<'_>) -> bool {
         matches!(global.definition, Definition::Undefined { weak: true })
             && (self.has_no_loader || global.other & 3 != 0)

@@ -4,7 +4,7 @@
 //! and options become its inputs, and its tables the contents of sections.
 
 use hashbrown::HashMap;
-use klink_arch::{Addends, Arch};
+use klink_arch::{Addends, Arch, DynamicLinking};
 use object::elf;
 
 use super::binding::{Bindings, is_defined};
@@ -27,10 +27,6 @@ use crate::options::{DynamicLinker, HashStyle, Options, OutputKind, Symbolic};
 use crate::output::{Outputs, Placements, Traits};
 use crate::resolve::Resolved;
 use crate::script::Sources;
-
-/// Path of the dynamic linker where neither options nor inputs name one. Source: BFD
-/// `ELF_DYNAMIC_INTERPRETER`.
-const INTERPRETER: &[u8] = b"/usr/lib/ld.so.1\0";
 
 /// A symbol of `.dynsym`.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +109,7 @@ impl DynamicLink {
                     string: strings.add(plain),
                     index: 0,
                 };
-                let defined = is_defined(global);
+                let defined = is_defined(global) || input.bindings.is_section_bound(id);
                 let name = DynamicName {
                     name: plain,
                     local: false,
@@ -207,7 +203,10 @@ impl DynamicLink {
             (MadePart::Dynamic, plan.tags.size(form.class)),
             (MadePart::Hash, table(&plan.numbering.sysv_hash)),
             (MadePart::GnuHash, table(&plan.numbering.gnu_hash)),
-            (MadePart::Interpreter, interpreter(options).len() as u64),
+            (
+                MadePart::Interpreter,
+                interpreter(options, dynamic).len() as u64,
+            ),
         ];
         let mut sizes: Vec<(SectionId, u64)> = parts
             .into_iter()
@@ -244,7 +243,10 @@ impl DynamicLink {
                 contents.set(section, bytes);
             }
         };
-        set(part(MadePart::Interpreter), interpreter(rules.options));
+        if let Some(dynamic) = &rules.arch.dynamic {
+            let path = interpreter(rules.options, dynamic);
+            set(part(MadePart::Interpreter), path);
+        }
         set(part(MadePart::VersionDefinitions), self.definitions.clone());
         set(part(MadePart::Versions), self.versions.clone());
         set(part(MadePart::DynamicStrings), self.strings.bytes.clone());
@@ -301,7 +303,10 @@ impl DynamicLink {
             value: value.address(),
             size: global.size,
             info: binding.0 << 4 | global.symbol_type & 0xf,
-            other: global.other,
+            other: match input.rules.bindings.is_section_bound(id) && global.other & 3 == 0 {
+                true => global.other | elf::STV_PROTECTED.0,
+                false => global.other,
+            },
             section: match value {
                 SymbolValue::Address { output, .. } => (input.section_number)(output),
                 SymbolValue::Absolute(_) => absolute,
@@ -549,9 +554,11 @@ fn base_name(options: &Options) -> Vec<u8> {
     name.unwrap_or_else(|| "a.out".to_owned()).into_bytes()
 }
 
-fn interpreter(options: &Options) -> Vec<u8> {
-    match &options.dynamic_linker {
-        DynamicLinker::Path(path) => [path.as_bytes(), b"\0"].concat(),
-        DynamicLinker::Default | DynamicLinker::None => INTERPRETER.to_vec(),
-    }
+/// Path of the dynamic linker.
+fn interpreter(options: &Options, dynamic: &DynamicLinking) -> Vec<u8> {
+    let path = match &options.dynamic_linker {
+        DynamicLinker::Path(path) => path,
+        DynamicLinker::Default | DynamicLinker::None => dynamic.interpreter,
+    };
+    [path.as_bytes(), b"\0"].concat()
 }

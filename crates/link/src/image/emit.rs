@@ -1,6 +1,6 @@
 //! Relocations that stay in an image (`--emit-relocs`), for those who move it later.
 
-use klink_arch::Class;
+use klink_arch::{Class, Value};
 use object::elf;
 
 use super::relocate::has_explicit_addends;
@@ -61,8 +61,16 @@ impl Image<'_, '_> {
             let mut out = Encoder::new(self.arch, own);
             let mut last = 0;
             let mut sorted = true;
+            let is_edited = self.layout.unwind.contains(input);
             for relocation in relocations.iter() {
-                let (symbol, number, addend) = self.emitted(object, &relocation);
+                let relocation = match is_edited || self.is_about_slot(relocation.number) {
+                    true => self.as_applied(input, relocation),
+                    false => relocation,
+                };
+                let (symbol, number, addend) = match relocation.number {
+                    0 => (0, 0, 0),
+                    _ => self.emitted(object, &relocation),
+                };
                 sorted &= last <= relocation.offset;
                 last = relocation.offset;
                 let addend = explicit.then_some(addend);
@@ -71,6 +79,46 @@ impl Image<'_, '_> {
             if !sorted {
                 sort_by_offset(own, each, self.arch.endian);
             }
+        }
+    }
+
+    fn is_about_slot(&self, number: u32) -> bool {
+        let value = self.arch.relocation(number).map(|row| row.value);
+        matches!(value, Some(Value::SlotGotRelative | Value::SlotPcRelative))
+    }
+
+    /// A relocation as it was applied: not of an instruction that needs no slot any more, nor where
+    /// an unwind record was before it moved. One of a record that is gone has type 0
+    /// (bfd/elflink.c, `elf_link_input_bfd`).
+    fn as_applied(&self, input: SectionId, relocation: RawRelocation) -> RawRelocation {
+        let section = self.resolved.section(input);
+        if let Some(place) = self.layout.unwind.field(input, relocation.offset) {
+            return match place.offset() {
+                Some(offset) => RawRelocation {
+                    offset,
+                    ..relocation
+                },
+                None => RawRelocation {
+                    offset: 0,
+                    symbol: 0,
+                    number: 0,
+                    addend: 0,
+                },
+            };
+        }
+        if !section.relocations.is_rela() {
+            return relocation;
+        }
+        let (object, _) = self.resolved.section_place(input);
+        let rules = self.relocator.rules;
+        match rules.relax(object, &relocation, section.data, relocation.addend) {
+            Some(relaxed) => RawRelocation {
+                offset: relaxed.offset as u64,
+                number: relaxed.number,
+                addend: relaxed.addend,
+                ..relocation
+            },
+            None => relocation,
         }
     }
 

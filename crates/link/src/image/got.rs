@@ -6,7 +6,7 @@
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use klink_arch::{Arch, Relaxed, Value};
+use klink_arch::{Arch, Change, Overflow, Relaxation, Relaxed, Value};
 use object::elf;
 use rayon::prelude::*;
 
@@ -22,7 +22,7 @@ use crate::id::{GlobalId, Id, ObjectId, SectionId};
 use crate::input::RawRelocation;
 use crate::options::Options;
 use crate::output::Placements;
-use crate::resolve::Resolved;
+use crate::resolve::{Definition, Resolved};
 
 /// Whose address a slot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,10 +81,7 @@ impl Rules<'_, '_> {
     ) -> Option<Relaxed> {
         let relaxations = self.arch.relaxations;
         let is_marked = |number| relaxations.iter().any(|row| row.numbers.contains(&number));
-        if relaxations.is_empty()
-            || self.options.relax == Some(false)
-            || !is_marked(relocation.number)
-        {
+        if !is_marked(relocation.number) {
             return None;
         }
         let target = self
@@ -93,11 +90,41 @@ impl Rules<'_, '_> {
         if !target.is_bound || relocation.symbol == 0 || self.is_dynamic_table(object, relocation) {
             return None;
         }
-        let fixed = !is_dynamic(self.options) || target.is_absolute || target.is_zero;
-        relaxations.iter().find_map(|row| {
-            let offset = usize::try_from(relocation.offset).ok()?;
-            row.relax(relocation.number, section, offset, addend, fixed)
-        })
+        let is_shared = is_dynamic(self.options);
+        let fixed = !is_shared || target.is_absolute || target.is_zero;
+        let applies = |row: &&Relaxation| {
+            // The address 0 is near nothing, where it is not known how far the code is from it, and
+            // no slot for it is worth having, even if none of the others are to be saved.
+            let is_load = !matches!(row.change, Change::Branch { .. });
+            let is_known = matches!(row.change, Change::Immediate { .. });
+            let is_wanted = self.options.relax != Some(false) || target.is_zero && is_load;
+            is_wanted && (is_known || !(target.is_zero && is_shared))
+        };
+        let offset = usize::try_from(relocation.offset).ok()?;
+        let mut changed = relaxations
+            .iter()
+            .filter(applies)
+            .filter_map(|row| row.relax(relocation.number, section, offset, addend, fixed));
+        let changed = changed.next()?;
+        (!target.is_absolute || self.fits(object, relocation.symbol, &changed)).then_some(changed)
+    }
+
+    /// Whether an absolute symbol fits the field of a changed instruction.
+    fn fits(&self, object: ObjectId, index: u32, changed: &Relaxed) -> bool {
+        let (object, index) = match self.resolved.global_of(object, index) {
+            Some(id) => match self.resolved.globals[id].definition {
+                Definition::Object { object, symbol, .. } => (object, symbol),
+                _ => return true,
+            },
+            None => (object, index),
+        };
+        let symbol = self.resolved.objects[object].symbols.get(index as usize);
+        let value = symbol.map_or(0, |symbol| symbol.value);
+        match self.arch.relocation(changed.number).map(|row| row.overflow) {
+            Some(Overflow::Signed) => i32::try_from(value.cast_signed()).is_ok(),
+            Some(Overflow::Unsigned) => u32::try_from(value).is_ok(),
+            _ => true,
+        }
     }
 
     /// Whether it is about `_DYNAMIC`, whose address at link time a dynamic linker takes from its

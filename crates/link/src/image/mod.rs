@@ -85,6 +85,7 @@ pub(crate) fn link<'a>(
         made,
         unwind: &unwind_inputs,
     })?;
+    plan.keep_sections(&mut assigned);
     clock.lap("plan tables");
 
     let has_discards = assigned.has_discards;

@@ -130,6 +130,7 @@ impl<'a> Relocator<'a, '_> {
             relaxed.write(bytes);
             let input = RelocatedSection {
                 explicit: true,
+                is_left_to_loader: false,
                 ..*input
             };
             let relocation = RawRelocation {

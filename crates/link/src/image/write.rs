@@ -270,13 +270,17 @@ impl Image<'_, '_> {
         };
         let (symbols, strings) = (MadePart::DynamicSymbols, MadePart::DynamicStrings);
         let (symbols, strings) = (number_of(symbols), number_of(strings));
-        let slots = [MadePart::Got, MadePart::GotPlt].into_iter();
-        let has_slots = slots.filter_map(|part| made.part(part)).any(|section| {
-            self.layout.placements.output(section) == Some(id)
-                && self.resolved.section(section).size > 0
-        });
+        let has = |part| {
+            made.part(part).is_some_and(|section| {
+                self.layout.placements.output(section) == Some(id)
+                    && self.resolved.section(section).size > 0
+            })
+        };
+        let (has_slots, has_reserved) = (has(MadePart::Got), has(MadePart::GotPlt));
         let header = &mut file.headers[file.numbers[id] as usize];
-        if has_slots {
+        // GNU ld forgets it of slots in static links (bfd/elfxx-x86.c,
+        // `_bfd_x86_elf_finish_dynamic_sections`).
+        if has_reserved || has_slots && self.plan.dynamic.is_some() {
             header.entry_size = Sizes::of(self.arch.class).word;
         }
         let Some(dynamic) = &self.plan.dynamic else {

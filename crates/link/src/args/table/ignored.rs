@@ -46,10 +46,6 @@ pub(super) const ROWS: &[Row] = &[
     ignored("--ctf-variables --no-ctf-variables", Nothing),
     ignored("--ctf-share-types", Value),
     // What klink makes no tables for, or does anyway.
-    ignored(
-        "--ld-generated-unwind-info --no-ld-generated-unwind-info",
-        Nothing,
-    ),
     ignored("--no-fix-cortex-a8 --no-fix-arm1176", Nothing),
     ignored(
         "--no-plt-align --no-plt-static-chain --no-plt-thread-safe",

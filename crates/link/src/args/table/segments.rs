@@ -106,4 +106,14 @@ pub(super) const ROWS: &[Row] = &[
         "do not (the default)",
         Flag(|parser| parser.options.eh_frame_hdr = false),
     ),
+    row(
+        "--ld-generated-unwind-info",
+        "have .eh_frame in what a loader relocates (the default)",
+        Flag(|parser| parser.options.no_generated_unwind_info = false),
+    ),
+    row(
+        "--no-ld-generated-unwind-info",
+        "do not, where inputs have none",
+        Flag(|parser| parser.options.no_generated_unwind_info = true),
+    ),
 ];

@@ -3,7 +3,12 @@
 use super::*;
 
 impl<'a> Layouter<'a, '_> {
-    pub(super) fn outer_statement(&mut self, index: usize, number: u32, dot: &mut u64) -> Result<()> {
+    pub(super) fn outer_statement(
+        &mut self,
+        index: usize,
+        number: u32,
+        dot: &mut u64,
+    ) -> Result<()> {
         let program = self.program;
         let statement = &program.statements[number as usize];
         match &statement.action {
@@ -145,8 +150,11 @@ impl<'a> Layouter<'a, '_> {
         let statement = self.statements[id];
         let spec = self.spec(id);
         let mut has_address = false;
+        // The last pass goes on behind what is there only (ld/ldlang.c, `lang_do_assignments_1`).
+        let is_there = statement.output.is_some_and(|output| !self.ignored[output]);
         if let Some(spec) = spec
             && let Some(address) = &spec.address
+            && (is_there || self.phase != Phase::Final)
         {
             has_address = true;
             match self.address(address, spec.source, *dot)? {

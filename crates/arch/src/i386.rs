@@ -21,7 +21,7 @@
 use crate::arch::index;
 use crate::{
     Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable, ModuleLink,
-    Overflow, Relocation, Selector, StubUse, Value,
+    Overflow, Pattern, Relocation, Selector, StubUse, Value,
 };
 
 /// `EM_386`.
@@ -193,6 +193,10 @@ pub static I386: Arch = Arch {
     got: Some(GotTable {
         symbol: "_GLOBAL_OFFSET_TABLE_",
         reserved: 3,
+        baseless: Some(Pattern {
+            mask: 0xc7,
+            bits: 0x05,
+        }),
     }),
     relaxations: &crate::relaxation::I386,
     dynamic: Some(DYNAMIC),

@@ -14,6 +14,9 @@ pub struct GotTable {
     /// Entries there, in front of all others, that a dynamic linker fills in. The first holds the
     /// address of `.dynamic`.
     pub reserved: u64,
+    /// ModRM bytes of operands without a base register: an offset into the table is no use to them, so
+    /// that a field with one holds the slot's address.
+    pub baseless: Option<Pattern>,
 }
 
 /// A change of an instruction so that it does without a slot. (All instructions so far are x86's: a
@@ -28,6 +31,8 @@ pub struct Relaxation {
     pub opcode: Pattern,
     /// The ModRM bytes that it changes.
     pub modrm: Pattern,
+    /// Whether `--no-relax` switches it off.
+    pub optional: bool,
     /// Whether the symbol's address must be known, and not only its distance.
     pub fixed: bool,
     /// What it makes of them.
@@ -169,6 +174,19 @@ impl Relaxation {
     }
 }
 
+impl GotTable {
+    /// Whether the field at `offset` of `section` is of an operand without a base register.
+    #[must_use]
+    pub fn is_baseless(&self, section: &[u8], offset: usize) -> bool {
+        let before = |distance| section.get(offset.checked_sub(distance)?).copied();
+        let (Some(pattern), Some(opcode), Some(modrm)) = (self.baseless, before(2), before(1))
+        else {
+            return false;
+        };
+        pattern.matches(u64::from(modrm)) && opcode != LOAD_ADDRESS
+    }
+}
+
 const fn byte(bits: u8) -> Pattern {
     Pattern {
         mask: 0xff,
@@ -200,6 +218,7 @@ pub(crate) static X86_64: [Relaxation; 6] = {
     const ROW: Relaxation = Relaxation {
         numbers: MARKED,
         addend: -4,
+        optional: true,
         opcode: INDIRECT,
         modrm: ANY,
         fixed: false,
@@ -258,6 +277,7 @@ pub(crate) static I386: [Relaxation; 7] = {
     const ROW: Relaxation = Relaxation {
         numbers: &[43],
         addend: 0,
+        optional: false,
         opcode: INDIRECT,
         modrm: ANY,
         fixed: false,

@@ -214,6 +214,7 @@ pub static X86_64: Arch = Arch {
     got: Some(GotTable {
         symbol: "_GLOBAL_OFFSET_TABLE_",
         reserved: 3,
+        baseless: None,
     }),
     relaxations: &crate::relaxation::X86_64,
     dynamic: Some(DYNAMIC),

@@ -91,7 +91,6 @@ impl Image<'_, '_> {
     /// an unwind record was before it moved. One of a record that is gone has type 0
     /// (bfd/elflink.c, `elf_link_input_bfd`).
     fn as_applied(&self, input: SectionId, relocation: RawRelocation) -> RawRelocation {
-        let section = self.resolved.section(input);
         if let Some(place) = self.layout.unwind.field(input, relocation.offset) {
             return match place.offset() {
                 Some(offset) => RawRelocation {
@@ -106,12 +105,7 @@ impl Image<'_, '_> {
                 },
             };
         }
-        if !section.relocations.is_rela() {
-            return relocation;
-        }
-        let (object, _) = self.resolved.section_place(input);
-        let rules = self.relocator.rules;
-        match rules.relax(object, &relocation, section.data, relocation.addend) {
+        match self.relocator.rules.relax_input(input, &relocation) {
             Some(relaxed) => RawRelocation {
                 offset: relaxed.offset as u64,
                 number: relaxed.number,

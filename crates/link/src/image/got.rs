@@ -97,7 +97,8 @@ impl Rules<'_, '_> {
             // no slot for it is worth having, even if none of the others are to be saved.
             let is_load = !matches!(row.change, Change::Branch { .. });
             let is_known = matches!(row.change, Change::Immediate { .. });
-            let is_wanted = self.options.relax != Some(false) || target.is_zero && is_load;
+            let is_wanted =
+                self.options.relax != Some(false) || !row.optional || target.is_zero && is_load;
             is_wanted && (is_known || !(target.is_zero && is_shared))
         };
         let offset = usize::try_from(relocation.offset).ok()?;
@@ -107,6 +108,25 @@ impl Rules<'_, '_> {
             .filter_map(|row| row.relax(relocation.number, section, offset, addend, fixed));
         let changed = changed.next()?;
         (!target.is_absolute || self.fits(object, relocation.symbol, &changed)).then_some(changed)
+    }
+
+    /// The same, of a relocation of an input section as the object has it.
+    pub(super) fn relax_input(
+        &self,
+        section: SectionId,
+        relocation: &RawRelocation,
+    ) -> Option<Relaxed> {
+        let input = self.resolved.section(section);
+        let (object, _) = self.resolved.section_place(section);
+        let addend = match input.relocations.is_rela() {
+            true => relocation.addend,
+            false => {
+                let field = input.data.get(relocation.offset as usize..)?;
+                let row = self.arch.relocation(relocation.number)?;
+                row.implicit_addend(self.arch.endian, field).ok()?
+            }
+        };
+        self.relax(object, relocation, input.data, addend)
     }
 
     /// Whether an absolute symbol fits the field of a changed instruction.
@@ -156,7 +176,6 @@ impl Rules<'_, '_> {
     fn scan(&self, section: SectionId, unwind: &Unwind<'_>, needs: &mut Needs) {
         let input = self.resolved.section(section);
         let (object, _) = self.resolved.section_place(section);
-        let explicit = input.relocations.is_rela();
         let is_shared = is_dynamic(self.options);
         let table = self.arch.got.map(|got| got.symbol.as_bytes());
         for relocation in input.relocations.iter() {
@@ -176,18 +195,7 @@ impl Rules<'_, '_> {
                 needs.names_table |= name.is_some() && name == table;
             }
             if matches!(row.value, Value::SlotGotRelative | Value::SlotPcRelative) {
-                let addend = match explicit {
-                    true => relocation.addend,
-                    false => {
-                        let field = input.data.get(relocation.offset as usize..);
-                        row.implicit_addend(self.arch.endian, field.unwrap_or_default())
-                            .unwrap_or(0)
-                    }
-                };
-                if self
-                    .relax(object, &relocation, input.data, addend)
-                    .is_none()
-                {
+                if self.relax_input(section, &relocation).is_none() {
                     let owner = SlotOwner::of(self.resolved, object, relocation.symbol);
                     needs.slots.push(owner);
                 }

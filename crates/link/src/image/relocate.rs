@@ -141,6 +141,11 @@ impl<'a> Relocator<'a, '_> {
             };
             return self.apply_one(&input, &relocation, bytes);
         }
+        let is_baseless = matches!(row.value, Value::SlotGotRelative)
+            && self
+                .arch
+                .got
+                .is_some_and(|got| got.is_baseless(bytes, relocation.offset as usize));
         let field = bytes
             .get_mut(relocation.offset as usize..)
             .unwrap_or_default();
@@ -182,7 +187,7 @@ impl<'a> Relocator<'a, '_> {
             addend,
             place,
             gp: self.gp,
-            got: self.got_base,
+            got: if is_baseless { 0 } else { self.got_base },
             slot: self.slot(row, object, relocation),
             segment_base: self.segment_base(target),
             section_base: target

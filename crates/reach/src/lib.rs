@@ -146,7 +146,7 @@ impl Effort {
                 warm: 3,
                 measured: 1,
                 steps_per_unit: 1,
-                cuts: 10,
+                cuts: 12,
                 passes_per_cut: 3,
             }),
             Reorder::Thorough => Some(Self {

@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 const LEAST_SPAN: i64 = 6;
 
 /// What it costs, in stubs, to fill a bin to twice what it should hold; it grows with the square.
-const OVERFILL: f32 = 20.0;
+const OVERFILL: f32 = 40.0;
 
 /// What a stub more makes half as likely, in stubs: at the beginning, and how often that halves
 /// until the end. If it began hotter, a walk would forget what is good in the input's order; in the

@@ -418,7 +418,8 @@ impl<'a> Assignment<'a, '_> {
                         for id in sorted(self.resolved, inputs, bucket) {
                             placed[id] = true;
                             if let Some(statement) = statement {
-                                self.place_in_statement(rule, statement, id);
+                                let output = self.place_in_statement(rule, statement, id);
+                                self.placer.sections[output].keep |= inputs.keep;
                             }
                         }
                     }
@@ -434,10 +435,16 @@ impl<'a> Assignment<'a, '_> {
         (placed, statements)
     }
 
-    fn place_in_statement(&mut self, rule: &OutputRule<'a>, statement: StatementId, id: SectionId) {
+    fn place_in_statement(
+        &mut self,
+        rule: &OutputRule<'a>,
+        statement: StatementId,
+        id: SectionId,
+    ) -> OutputId {
         let output = self.placer.output_of(statement);
         self.add(id, output);
         self.raise_align(rule, output);
+        output
     }
 
     fn raise_align(&mut self, rule: &OutputRule<'a>, output: crate::id::OutputId) {

@@ -63,18 +63,19 @@ impl Image<'_, '_> {
             let mut sorted = true;
             let is_edited = self.layout.unwind.contains(input);
             for relocation in relocations.iter() {
-                let relocation = match is_edited || self.is_about_slot(relocation.number) {
+                let applied = match is_edited || self.is_about_slot(relocation.number) {
                     true => self.as_applied(input, relocation),
-                    false => relocation,
+                    false => Some(relocation),
                 };
-                let (symbol, number, addend) = match relocation.number {
-                    0 => (0, 0, 0),
-                    _ => self.emitted(object, &relocation),
+                let (symbol, number, addend) = match &applied {
+                    Some(relocation) => self.emitted(object, relocation),
+                    None => (0, 0, 0),
                 };
-                sorted &= last <= relocation.offset;
-                last = relocation.offset;
+                let offset = applied.map_or(last, |relocation| relocation.offset);
+                sorted &= last <= offset;
+                last = offset;
                 let addend = explicit.then_some(addend);
-                out.relocation(base.wrapping_add(relocation.offset), symbol, number, addend);
+                out.relocation(base.wrapping_add(offset), symbol, number, addend);
             }
             if !sorted {
                 sort_by_offset(own, each, self.arch.endian);
@@ -88,32 +89,22 @@ impl Image<'_, '_> {
     }
 
     /// A relocation as it was applied: not of an instruction that needs no slot any more, nor where
-    /// an unwind record was before it moved. One of a record that is gone has type 0
-    /// (bfd/elflink.c, `elf_link_input_bfd`).
-    fn as_applied(&self, input: SectionId, relocation: RawRelocation) -> RawRelocation {
+    /// an unwind record was before it moved. `None`: its record is gone; it has type 0 then, and
+    /// the place of the one before (bfd/elflink.c, `elf_link_input_bfd`).
+    fn as_applied(&self, input: SectionId, relocation: RawRelocation) -> Option<RawRelocation> {
         if let Some(place) = self.layout.unwind.field(input, relocation.offset) {
-            return match place.offset() {
-                Some(offset) => RawRelocation {
-                    offset,
-                    ..relocation
-                },
-                None => RawRelocation {
-                    offset: 0,
-                    symbol: 0,
-                    number: 0,
-                    addend: 0,
-                },
-            };
-        }
-        match self.relocator.rules.relax_input(input, &relocation) {
-            Some(relaxed) => RawRelocation {
-                offset: relaxed.offset as u64,
-                number: relaxed.number,
-                addend: relaxed.addend,
+            return place.offset().map(|offset| RawRelocation {
+                offset,
                 ..relocation
-            },
-            None => relocation,
+            });
         }
+        let relaxed = self.relocator.rules.relax_input(input, &relocation);
+        Some(relaxed.map_or(relocation, |relaxed| RawRelocation {
+            offset: relaxed.offset as u64,
+            number: relaxed.number,
+            addend: relaxed.addend,
+            ..relocation
+        }))
     }
 
     /// Symbol, type and addend of a relocation that stays.

@@ -32,8 +32,6 @@ pub(super) enum MadePart {
     Got,
     GotPlt,
     UnwindHeader,
-    /// Unwind records of the PLT. There is no PLT, but the section stays though it is empty.
-    PltUnwind,
     /// Relocations that a loader applies to sections of one name.
     Relocations,
     /// One that is empty in every link that this linker can make, and has its say nevertheless.
@@ -102,9 +100,9 @@ impl MadeSections {
 
     /// Leaves every section out of the output that has no size.
     pub(super) fn exclude_empty(&self, resolved: &mut Resolved<'_>) {
-        for &(part, section) in &self.sections {
+        for &(_, section) in &self.sections {
             let made = resolved.made_section_mut(section);
-            if made.size == 0 && part != MadePart::PltUnwind {
+            if made.size == 0 {
                 made.flags |= elf::SHF_EXCLUDE.0;
             }
         }
@@ -247,7 +245,7 @@ impl MadeSections {
         if is_dynamic(options) {
             rows.push(row(MadePart::Unused, of_resolvers, table, READ));
             if !options.no_generated_unwind_info {
-                rows.push(row(MadePart::PltUnwind, ".eh_frame", bits, READ));
+                rows.push(row(MadePart::Unused, ".eh_frame", bits, READ));
             }
         } else {
             let mut stubs = row(MadePart::Unused, ".iplt", bits, CODE);

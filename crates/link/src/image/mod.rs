@@ -85,7 +85,6 @@ pub(crate) fn link<'a>(
         made,
         unwind: &unwind_inputs,
     })?;
-    plan.keep_sections(&mut assigned);
     clock.lap("plan tables");
 
     let has_discards = assigned.has_discards;

@@ -114,16 +114,6 @@ impl Plan {
         Ok((plan, unwind))
     }
 
-    /// Keeps the output sections that hold a section of the linker's, empty as it is (ld/ldlang.c,
-    /// `strip_excluded_output_sections`).
-    pub(super) fn keep_sections(&self, assigned: &mut Assigned<'_>) {
-        let section = self.made.part(MadePart::PltUnwind);
-        let output = section.and_then(|section| assigned.placements.output(section));
-        if let Some(output) = output {
-            assigned.outputs.sections[output].keep = true;
-        }
-    }
-
     /// The names of the versions that the output defines.
     pub(super) fn version_names(&self) -> &[Vec<u8>] {
         let dynamic = self.dynamic.as_ref();

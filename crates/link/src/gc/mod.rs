@@ -16,6 +16,7 @@ use object::elf;
 use self::frames::FrameTables;
 use self::mark::{Follow, Marker};
 use crate::assign::matches_pattern;
+use crate::dynamic::versions::{VersionError, Versions};
 use crate::error::{LinkError, Result};
 use crate::id::{GlobalId, SectionId};
 use crate::image::entry_name;
@@ -34,8 +35,6 @@ pub(crate) struct GcInput<'a, 'l> {
     pub sources: &'l Sources,
     pub options: &'l Options,
     pub arch: &'static Arch,
-    /// Whether others may refer to a symbol by name once the output is loaded.
-    pub is_exported: &'l dyn Fn(GlobalId) -> bool,
 }
 
 /// What is not in the output.
@@ -68,7 +67,6 @@ pub(crate) fn collect_garbage(
         sources,
         options,
         arch,
-        is_exported: &|global| is_visible(resolved, global),
     };
     let garbage = collect(&input)?;
     if options.print_gc_sections {
@@ -80,11 +78,34 @@ pub(crate) fn collect_garbage(
     Ok(())
 }
 
-/// Whether others may refer to a symbol by name once the output is loaded (bfd/elflink.c,
+/// The symbols that others may refer to by name once the output is loaded (bfd/elflink.c,
 /// `bfd_elf_gc_mark_dynamic_ref_symbol`).
-fn is_visible(resolved: &Resolved<'_>, global: GlobalId) -> bool {
+///
+/// # Errors
+/// Version scripts that cannot be followed.
+fn exported(input: &GcInput<'_, '_>) -> Result<Vec<GlobalId>> {
     const HIDING: [u8; 2] = [elf::STV_INTERNAL.0, elf::STV_HIDDEN.0];
-    !HIDING.contains(&(resolved.globals[global].other & 3))
+    let (options, resolved) = (input.options, input.resolved);
+    let exports = match options.output_kind {
+        OutputKind::Shared => true,
+        OutputKind::Pie => options.export_dynamic || options.gc_keep_exported,
+        OutputKind::Executable | OutputKind::Relocatable => options.gc_keep_exported,
+    };
+    if !exports {
+        return Ok(Vec::new());
+    }
+    let scripts = input.sources.version_scripts().map(|(_, script)| script);
+    let wrong = |error: VersionError| LinkError::Script(error.to_string());
+    let mut versions = Versions::new(scripts).map_err(wrong)?;
+    let mut found = Vec::new();
+    for (id, global) in resolved.globals.iter_ids() {
+        let is_local = HIDING.contains(&(global.other & 3))
+            || !versions.is_empty() && versions.assign(global.name).map_err(wrong)?.local;
+        if !is_local {
+            found.push(id);
+        }
+    }
+    Ok(found)
 }
 
 /// Finds out what is not needed.
@@ -165,11 +186,9 @@ fn mark_roots(
     if relocatable && !has_root_symbol && !input.options.gc_keep_exported {
         return Err(LinkError::NoGcRoot);
     }
-    if input.options.output_kind == OutputKind::Shared || input.options.gc_keep_exported {
-        for global in resolved.globals.ids().filter(|&id| (input.is_exported)(id)) {
-            if let Some(section) = marker.section_of_global(global) {
-                marker.mark(section, Follow::All);
-            }
+    for global in exported(input)? {
+        if let Some(section) = marker.section_of_global(global) {
+            marker.mark(section, Follow::All);
         }
     }
     let mut kept = KeepPatterns::new(&input.program.rules);

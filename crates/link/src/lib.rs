@@ -32,6 +32,7 @@ mod rules;
 mod script;
 mod symtab;
 mod target;
+mod tell;
 mod write;
 
 use std::path::Path;
@@ -62,6 +63,7 @@ pub fn link(options: &Options) -> Result<Report> {
         return Err(LinkError::Warnings(report.warnings));
     }
     let path = options.output.as_deref().unwrap_or(Path::new("a.out"));
+    report.write_files(path)?;
     let mut clock = Clock::resume(report);
     output_file::put(path, &mut bytes, options, build_id.as_ref())?;
     Ok(clock.finish("put file"))
@@ -101,6 +103,7 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
         &storage,
         wanted.map(target::ident),
     )?;
+    tell::tell_inputs(options, &sources, &resolved, clock.report());
     let arch = target::choose(wanted, &resolved)?;
     if !options.relocatable() {
         let build_id = made::add_build_id(options, &mut resolved, &storage);

@@ -1,8 +1,11 @@
 //! What a link did, for `--stats`, `--time`, the demo and benchmarks.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::error::{LinkError, Result};
 use crate::layout::Layout;
+use crate::options::Destination;
 use crate::output::Outputs;
 use crate::resolve::Resolved;
 use crate::symtab::SymbolTable;
@@ -26,6 +29,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What the user asked to be told, for standard output.
     pub printed: String,
+    /// Files beside the output that the user asked for: each path, and what it holds.
+    pub files: Vec<(PathBuf, String)>,
 }
 
 /// What a link did with one output section.
@@ -44,6 +49,32 @@ pub struct SectionReport {
 }
 
 impl Report {
+    /// Adds text for standard output, or for a file of its own.
+    pub(crate) fn add_file(&mut self, destination: &Destination, text: String) {
+        match destination {
+            Destination::StandardOutput => self.printed += &text,
+            Destination::Path(path) => self.files.push((path.clone(), text)),
+        }
+    }
+
+    /// Writes the files beside the output. A folder stands for `OUTPUT.map` in it.
+    pub(crate) fn write_files(&self, output: &Path) -> Result<()> {
+        for (path, text) in &self.files {
+            let mut path = path.clone();
+            if path.is_dir() {
+                let mut name = output.file_name().unwrap_or_default().to_os_string();
+                name.push(".map");
+                path.push(name);
+            }
+            std::fs::write(&path, text).map_err(|source| LinkError::Io {
+                action: "write",
+                path,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
     /// What the link did, as text for people.
     pub fn stats(&self) -> String {
         let mut text = format!(

@@ -73,6 +73,15 @@ pub(crate) enum MadePlace {
     Behind(ObjectId),
 }
 
+/// A file that the link was given: an object or an archive.
+#[derive(Clone, Debug)]
+pub(crate) struct GivenInput {
+    /// Its path.
+    pub path: String,
+    /// The `--start-group` or GROUP that it stands in.
+    pub group: Option<u32>,
+}
+
 /// Which member of an archive should join for a symbol's sake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
@@ -103,6 +112,10 @@ pub struct Resolved<'a> {
     link_once: HashMap<&'a [u8], ObjectId, RandomState>,
     /// Sections that the linker made.
     made: Vec<(SectionId, MadePlace)>,
+    /// The members of archives that joined, and the symbols for whose sake they did.
+    pub(crate) archive_members: Vec<(ObjectId, &'a [u8])>,
+    /// The files that the link was given, in order.
+    pub(crate) inputs: Vec<GivenInput>,
     /// Symbols defined more than once.
     pub errors: Vec<LinkError>,
     /// Whether a second definition of a symbol is ignored instead of an error.
@@ -268,6 +281,22 @@ impl<'a> Resolved<'a> {
                 script_only: false,
             })
         })
+    }
+
+    /// The first object in front of `end` that needs `name` from others.
+    pub(crate) fn first_reference(&self, name: &[u8], end: ObjectId) -> Option<ObjectId> {
+        let global = self.global(name)?;
+        let needs = |id: ObjectId| {
+            let object = &self.objects[id];
+            let first = object.first_global;
+            let globals = object.symbols.get(first..).unwrap_or_default();
+            globals.iter().zip(first..).any(|(symbol, number)| {
+                symbol.place == SymbolPlace::Undefined
+                    && symbol.binding != elf::STB_WEAK.0
+                    && self.global_of(id, number as u32) == Some(global)
+            })
+        };
+        self.objects.ids().take(end.index()).find(|&id| needs(id))
     }
 
     /// Makes `name` undefined, as `-u` does.

@@ -6,6 +6,7 @@ mod final_link;
 mod image;
 mod kernel_scripts;
 mod listing;
+mod maps;
 mod options;
 mod stubs_run;
 mod tools;

@@ -334,14 +334,14 @@ fn unmentioned(resolved: &Resolved<'_>, marker: &Marker<'_, '_>) -> Vec<GlobalId
 }
 
 /// The patterns inside KEEP.
-struct KeepPatterns<'a, 'l> {
+pub(crate) struct KeepPatterns<'a, 'l> {
     rules: &'l Rules<'a>,
     /// For each section name, the patterns that match it: rule, part and pattern.
     by_name: HashMap<&'a [u8], Vec<(usize, usize, usize)>, RandomState>,
 }
 
 impl<'a, 'l> KeepPatterns<'a, 'l> {
-    fn new(rules: &'l Rules<'a>) -> Self {
+    pub(crate) fn new(rules: &'l Rules<'a>) -> Self {
         Self {
             rules,
             by_name: HashMap::default(),
@@ -350,7 +350,7 @@ impl<'a, 'l> KeepPatterns<'a, 'l> {
 
     /// Whether a section matches any of them, wherever it is placed (ld/ldlang.c,
     /// `gc_section_callback`): INPUT_SECTION_FLAGS, ONLY_IF_RO and patterns before it do not count.
-    fn matches(&mut self, resolved: &Resolved<'a>, id: SectionId) -> bool {
+    pub(crate) fn matches(&mut self, resolved: &Resolved<'a>, id: SectionId) -> bool {
         let rules = self.rules;
         let name = resolved.section(id).name;
         let found = self

@@ -10,6 +10,9 @@ mod entry;
 mod got;
 pub(crate) mod layout;
 mod made_sections;
+mod map;
+mod map_json;
+mod memory_usage;
 mod merged;
 mod plan;
 mod regions;
@@ -131,6 +134,15 @@ pub(crate) fn link<'a>(
         got_base: plan.got.base(&values),
     };
     let (entry, warning) = entry::address(options, sources, &resolved, &layout, &values);
+    let map = map::MapInput {
+        resolved: &resolved,
+        program: &program,
+        options,
+        layout: &layout,
+        values: &values,
+        arch,
+    };
+    map.tell(entry, clock.report());
     let mut image = write::Image {
         resolved: &resolved,
         layout: &layout,

@@ -23,6 +23,13 @@ pub(super) struct Region {
     pub last: Option<crate::id::OutputId>,
 }
 
+impl Region {
+    /// Which sections without a region go here: some of the first, none of the second.
+    pub(super) fn attributes(&self) -> (&[RegionFlag], &[RegionFlag]) {
+        (&self.with, &self.without)
+    }
+}
+
 /// A region, by number; the default one is number 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RegionId(usize);
@@ -81,6 +88,16 @@ impl Regions {
         };
         self.regions[id.0].aliases.push(alias.to_owned());
         true
+    }
+
+    /// The regions of scripts, in order.
+    pub(super) fn from_script(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter().skip(1)
+    }
+
+    /// The region without a name.
+    pub(super) fn default_region(&self) -> &Region {
+        &self.regions[DEFAULT.0]
     }
 
     /// Whether a script defines any.

@@ -11,7 +11,7 @@ use super::file::{FileData, Files};
 use super::object_file::{ElfIdent, Object, SymbolPlace, parse_object};
 use crate::error::{LinkError, Result};
 use crate::options::Options;
-use crate::resolve::{Demand, Resolved};
+use crate::resolve::{Demand, GivenInput, Resolved};
 use crate::script::LoadedInput;
 
 /// Bytes of input from which parsing on several threads pays for starting them (measured: a pool
@@ -60,6 +60,13 @@ pub(crate) fn load_inputs<'a, 's>(
     for name in options.undefined.iter().map(String::as_str).chain(needed) {
         resolved.need(storage.names.alloc(name.as_bytes().to_vec()));
     }
+    resolved.inputs = inputs
+        .iter()
+        .map(|input| GivenInput {
+            path: input.file.path().display().to_string(),
+            group: input.group,
+        })
+        .collect();
     // For each archive by its place, which of its members joined already.
     let mut taken = HashMap::new();
     for position in 0..items.len() {
@@ -196,7 +203,8 @@ fn search_archives<'a>(
                     let object = parse_object(member.name.clone(), &member.base_name, bytes)?;
                     if demand == Demand::Any || defines_data(&object, name) {
                         taken[number] = true;
-                        resolved.add(object);
+                        let joined = resolved.add(object);
+                        resolved.archive_members.push((joined, name));
                     }
                 }
                 if resolved.objects.len() == before {

@@ -119,7 +119,11 @@ impl<'a> Layouter<'a, '_> {
             Action::Assign { assignment, global } if assignment.target.value != "." => {
                 self.update_dot[output] = true;
                 match *global {
-                    Some(global) => self.define(statement, assignment, global, place, *dot, None),
+                    Some(global) => {
+                        self.define(statement, assignment, global, place, *dot, None)?;
+                        self.tell_symbol(number, global);
+                        Ok(())
+                    }
                     None => Ok(()),
                 }
             }
@@ -133,6 +137,7 @@ impl<'a> Layouter<'a, '_> {
                     return Ok(());
                 }
                 let new = value.address(&self.scope(place, *dot));
+                self.told[number as usize] = Some(new);
                 if new < *dot {
                     return self.backwards(statement.source, assignment.value.span, *dot, new);
                 }

@@ -96,6 +96,14 @@ pub(crate) struct ImageLayout<'a> {
     pub(super) gaps: Vec<Gap>,
     pub(super) fills: Vec<Vec<u8>>,
     pub(super) segments: Segments,
+    /// What was executed, and what became of it, for maps.
+    pub(super) items: Vec<LayoutItem>,
+    pub(super) statements: IdVec<StatementId, OutputStatement>,
+    /// For each statement of the script, the value that it assigned or checked.
+    pub(super) told: Vec<Option<u64>>,
+    /// The fills of FILL statements, by number.
+    pub(super) statement_fills: HashMap<u32, FillId>,
+    pub(super) regions: Regions,
     pub(super) has_discards: bool,
     pub(super) warnings: Vec<String>,
 }
@@ -130,6 +138,7 @@ pub(super) struct Layouter<'a, 'l> {
     unwind: Unwind<'a>,
     pub symbols: HashMap<GlobalId, ScriptSymbol, RandomState>,
     data: Vec<Option<DataPlace>>,
+    told: Vec<Option<u64>>,
     gaps: Vec<Gap>,
     fills: Vec<Vec<u8>>,
     /// The fill of each rule and FILL statement, evaluated once.
@@ -212,6 +221,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             unwind,
             symbols: HashMap::default(),
             data: vec![None; program.statements.len()],
+            told: vec![None; program.statements.len()],
             gaps: Vec::new(),
             fills: Vec::new(),
             rule_fills: HashMap::new(),
@@ -271,6 +281,11 @@ impl<'a, 'l> Layouter<'a, 'l> {
             gaps: self.gaps,
             fills: self.fills,
             segments,
+            items: self.items,
+            statements: self.statements,
+            told: self.told,
+            statement_fills: self.statement_fills,
+            regions: self.regions,
             has_discards,
             warnings: self.warnings,
         })

@@ -18,6 +18,7 @@ impl<'a> Layouter<'a, '_> {
                     let value = self.assigned(statement, assignment, Place::Outside, *dot)?;
                     if let Some(value) = value {
                         *dot = value.address(&self.scope(Place::Outside, *dot));
+                        self.told[number as usize] = Some(*dot);
                         self.regions.get_mut(DEFAULT).current = *dot;
                     }
                 } else if let Some(global) = *global {
@@ -28,12 +29,20 @@ impl<'a> Layouter<'a, '_> {
                         _ => None,
                     };
                     self.define(statement, assignment, global, Place::Outside, *dot, near)?;
+                    self.tell_symbol(number, global);
                 }
                 Ok(())
             }
             Action::Assert(assertion) => self.check(statement, assertion, Place::Outside, *dot),
             Action::Data { .. } | Action::Fill(_) => Ok(()),
         }
+    }
+
+    /// Notes what a statement gave a symbol.
+    pub(super) fn tell_symbol(&mut self, number: u32, global: GlobalId) {
+        let symbol = self.symbols.get(&global);
+        let value = symbol.map(|symbol| symbol.value.address(&self.scope(Place::Outside, 0)));
+        self.told[number as usize] = value;
     }
 
     pub(super) fn assigned(

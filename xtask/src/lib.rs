@@ -15,6 +15,7 @@ mod dist;
 mod failure;
 mod kernel;
 pub mod oracle;
+mod scripts;
 mod test;
 mod tidy;
 mod tools;
@@ -47,6 +48,8 @@ enum Chore {
     Dist(dist::Args),
     /// Make a test kernel's tree: unpacked from $KLINK_CORPUS, or built.
     Kernel(kernel::Args),
+    /// Parse the linker scripts of every architecture of Linux, and list what is not executed.
+    Scripts(scripts::Args),
     /// Run everything that has to pass, and say what was skipped and why.
     Test(test::Args),
     /// Install the Debian packages that the chores and tests need.
@@ -62,6 +65,7 @@ pub fn main() -> std::process::ExitCode {
         Chore::Corpus(args) => corpus::run(&args),
         Chore::Dist(args) => dist::run(&args),
         Chore::Kernel(args) => kernel::run(&args),
+        Chore::Scripts(args) => scripts::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Tools(args) => tools::run(&args),
     };

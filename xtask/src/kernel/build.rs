@@ -61,7 +61,7 @@ pub(super) fn build(recipe: &Recipe, args: &Args, out: &Path) -> Result<(), Fail
         )));
     }
 
-    let source = source_folder(args)?;
+    let source = source_folder(args.source.as_deref())?;
     std::fs::create_dir_all(out).map_err(|error| Failure::io("create", out, &error))?;
     let make = |goals: &[&str]| -> Command { make_command(recipe, args, &source, out, goals) };
     let log = out.join(LOG);
@@ -117,13 +117,10 @@ fn make_command(
     command
 }
 
-/// The kernel source as a folder; a tar file is unpacked beside the default
-/// trees, under its own name, once.
-fn source_folder(args: &Args) -> Result<PathBuf, Failure> {
-    let source = args
-        .source
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(DEBIAN_SOURCE));
+/// The kernel source, `given` or Debian's, as a folder; a tar file is unpacked
+/// beside the default trees, under its own name, once.
+pub(crate) fn source_folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    let source = given.unwrap_or(Path::new(DEBIAN_SOURCE)).to_path_buf();
     if source.is_dir() {
         return Ok(source);
     }

@@ -15,6 +15,7 @@ use std::process::Command;
 
 use crate::{Failure, tools};
 pub(crate) use arch::{Arch, Recipe};
+pub(crate) use build::source_folder;
 
 /// The name of the file in a finished tree that says how it was made.
 const STAMP: &str = ".klink-tree";
@@ -205,7 +206,7 @@ fn unpack(archive: &Path, out: &Path) -> Result<(), Failure> {
 }
 
 /// `path` from the root folder, for programs that run in another folder.
-fn absolute(path: &Path) -> PathBuf {
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 

@@ -124,6 +124,18 @@ const STEPS: &[Step] = &[
         run: |context| corpus(context, &["x86_64", "--module"]),
     },
     Step {
+        name: "images-hppa32",
+        what: "the kernel of a PA-RISC build, every branch and field of it proved ($KLINK_CORPUS)",
+        is_slow: true,
+        run: |context| corpus(context, &["hppa32", "--images", "--prove"]),
+    },
+    Step {
+        name: "images-x86_64",
+        what: "the kernel, vDSOs and boot code of an x86-64 build, equal to GNU ld's ($KLINK_CORPUS)",
+        is_slow: true,
+        run: |context| corpus(context, &["x86_64", "--images"]),
+    },
+    Step {
         name: "boot-hppa32",
         what: "xfs and ipv6 in QEMU, as GNU ld and as klink linked them ($KLINK_CORPUS)",
         is_slow: true,

@@ -128,6 +128,12 @@ pub enum LinkError {
         /// Bytes that are too many.
         over: u64,
     },
+    /// Nothing defines a symbol that `--require-defined` names.
+    #[error("required symbol `{symbol}' not defined")]
+    RequiredUndefined {
+        /// The symbol.
+        symbol: String,
+    },
     /// `-r --gc-sections` without a symbol to begin with.
     #[error("--gc-sections requires a defined symbol root specified by -e or -u")]
     NoGcRoot,

@@ -33,6 +33,7 @@ mod script;
 mod symtab;
 mod target;
 mod tell;
+mod wrap;
 mod write;
 
 use std::path::Path;
@@ -116,6 +117,7 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
 
     // Every section gets its output section: by the script's patterns, or as an orphan.
     let program = script::compile(&sources, &storage, &mut resolved, true)?;
+    wrap::check_required(options, &resolved)?;
     gc::collect_garbage(&mut resolved, &program, &sources, options, arch, &mut clock)?;
     // A module's groups dissolve: its sections have one name each.
     let keep_groups =

@@ -181,6 +181,15 @@ pub(crate) fn summarize(
     }
 }
 
+/// Completes the report of an image without headers.
+pub(crate) fn of_binary(clock: Clock, objects: usize, bytes: usize) -> Report {
+    Report {
+        objects,
+        bytes,
+        ..clock.report
+    }
+}
+
 /// Completes the report of an image.
 pub(crate) fn of_image(
     clock: Clock,

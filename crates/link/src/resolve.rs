@@ -112,6 +112,8 @@ pub struct Resolved<'a> {
     link_once: HashMap<&'a [u8], ObjectId, RandomState>,
     /// Sections that the linker made.
     made: Vec<(SectionId, MadePlace)>,
+    /// For names that references do not mean themselves: what they mean (`--wrap`).
+    pub(crate) wrapped: HashMap<&'a [u8], &'a [u8], RandomState>,
     /// The members of archives that joined, and the symbols for whose sake they did.
     pub(crate) archive_members: Vec<(ObjectId, &'a [u8])>,
     /// The files that the link was given, in order.
@@ -372,7 +374,11 @@ impl<'a> Resolved<'a> {
         index: u32,
         symbol: &InputSymbol<'a>,
     ) -> GlobalId {
-        let global_id = self.mention(symbol.name);
+        let name = match symbol.place {
+            SymbolPlace::Undefined => self.wrapped.get(symbol.name).copied(),
+            _ => None,
+        };
+        let global_id = self.mention(name.unwrap_or(symbol.name));
         self.globals[global_id].script_only = false;
         let weak = symbol.binding == elf::STB_WEAK.0;
         let place = match symbol.place {

@@ -20,7 +20,8 @@ pub(crate) fn from_options(
         Some(OutputFormat::Elf(name)) => Some(name.as_str()),
         Some(OutputFormat::Binary) | None => script_format,
     };
-    if let Some(format) = format {
+    // A file without headers is of any architecture.
+    if let Some(format) = format.filter(|&format| format != "binary") {
         return klink_arch::by_bfd_name(format).map(Some).ok_or_else(|| {
             bad_value(
                 "--oformat",

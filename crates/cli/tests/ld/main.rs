@@ -9,6 +9,7 @@ mod listing;
 mod maps;
 mod options;
 mod stubs_run;
+mod threads;
 mod tools;
 
 /// Plain `-r` links.
@@ -37,5 +38,5 @@ mod image_cases {
         )*};
     }
 
-    folders! { sections placement patterns values symbols orphans segments options relocations kernel errors gc }
+    folders! { sections placement patterns values symbols orphans segments options relocations kernel errors gc wrap }
 }

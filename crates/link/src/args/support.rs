@@ -3,23 +3,16 @@
 //! The rows of the table set fields of [`Options`]; whoever makes a phase read such a field takes its
 //! line out of here. Until then the option is an error and not silently without effect.
 
-use crate::options::{CompressDebug, Options, OutputFormat, TextRelocations};
+use crate::options::{CompressDebug, Options, TextRelocations};
 
 /// The options of a final link that nothing reads yet, by name.
 pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
     let options_given = [
-        ("--wrap", !options.wrap.is_empty()),
-        ("--require-defined", !options.require_defined.is_empty()),
         ("--sort-section", options.sort_section.is_some()),
         ("--sort-common", options.sort_common.is_some()),
         (
             "--compress-debug-sections",
             options.compress_debug != CompressDebug::None,
-        ),
-        ("--noinhibit-exec", options.no_inhibit_exec),
-        (
-            "--oformat binary",
-            options.output_format == Some(OutputFormat::Binary),
         ),
         ("--warn-execstack", options.warn_execstack == Some(true)),
         ("--no-undefined-version", options.no_undefined_version),

@@ -1,5 +1,6 @@
 //! The link of an image: a kernel, a program, a shared object, with final addresses.
 
+mod binary;
 mod binding;
 mod common;
 mod contents;
@@ -50,7 +51,7 @@ use crate::output::Traits;
 use crate::report::{Clock, Report};
 use crate::resolve::Resolved;
 use crate::script::{self, Sources};
-use crate::{assign, gc, target};
+use crate::{assign, gc, target, wrap};
 
 /// Links an image from resolved inputs. Gives its bytes.
 ///
@@ -68,17 +69,27 @@ pub(crate) fn link<'a>(
     common::allocate(&mut resolved);
     let made = MadeSections::add(&mut resolved, options, arch, storage);
     let program = script::compile(sources, storage, &mut resolved, false)?;
+    wrap::check_required(options, &resolved)?;
     gc::collect_garbage(&mut resolved, &program, sources, options, arch, &mut clock)?;
     let mut assigned = assign::assign(&resolved, &program, options, false, arch)?;
     layout::apply_section_types(&program, &mut assigned, sources)?;
     clock.lap("assign sections");
 
-    let merges = Merges::new(&resolved, &assigned.outputs);
+    // Only ELF outputs have their strings merged and their unwind tables edited (ld does so in the
+    // backend of the output's format).
+    let is_binary = binary::is_wanted(options, sources);
+    let merges = match is_binary {
+        true => Merges::default(),
+        false => Merges::new(&resolved, &assigned.outputs),
+    };
     clock.lap("merge strings");
 
     // Which unwind records stay, which symbols need slots, what a loader will read. Beyond this
     // point all sections that the linker makes have their sizes.
-    let unwind_inputs = UnwindInputs::read(&resolved, &assigned.outputs, arch);
+    let unwind_inputs = match is_binary {
+        true => UnwindInputs::default(),
+        false => UnwindInputs::read(&resolved, &assigned.outputs, arch),
+    };
     let (plan, unwind) = Plan::new(plan::Input {
         resolved: &mut resolved,
         assigned: &assigned,
@@ -158,7 +169,12 @@ pub(crate) fn link<'a>(
     };
     let file = image.lay_out_file();
     image.contents = plan.contents(&relocator, &|output| file.section_number(output))?;
-    let bytes = image.fill(&file)?;
+    let bytes = image.fill(&file, &mut clock.report().notes)?;
+    if let Some(bytes) = binary::extract(options, sources, &layout, &file, &bytes)? {
+        clock.lap("write");
+        let report = crate::report::of_binary(clock, resolved.objects.len(), bytes.len());
+        return Ok((report, bytes, None));
+    }
     clock.lap("write");
 
     let note = build_id.and_then(|BuildIdNote { section, size }| {

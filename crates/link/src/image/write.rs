@@ -348,8 +348,9 @@ impl Image<'_, '_> {
     /// Makes the bytes of the whole file.
     ///
     /// # Errors
-    /// Everything that is wrong with relocations, told at once.
-    pub(super) fn fill(&self, file: &ImageFile) -> Result<Buffer> {
+    /// Everything that is wrong with relocations, told at once; with `--noinhibit-exec` these are
+    /// `complaints` instead.
+    pub(super) fn fill(&self, file: &ImageFile, complaints: &mut Vec<String>) -> Result<Buffer> {
         let mut bytes = Buffer::zeroed(file.size as usize);
         self.write_headers(file, &mut bytes);
         let problems = Mutex::new(Vec::new());
@@ -364,7 +365,12 @@ impl Image<'_, '_> {
             }
         });
         let problems = problems.into_inner().unwrap_or_default();
-        super::report::problems(self.relocator, self.options, problems)?;
+        match super::report::problems(self.relocator, self.options, problems) {
+            Err(wrong) if self.options.no_inhibit_exec => {
+                complaints.extend(wrong.to_string().lines().map(str::to_owned));
+            }
+            judged => judged?,
+        }
         self.sort_sections(file, &mut bytes);
         self.fill_unwind_header(file, &mut bytes)?;
         Ok(bytes)

@@ -57,9 +57,11 @@ pub(crate) fn load_inputs<'a, 's>(
     let mut parsed = parse_items(&items)?.into_iter();
     let mut resolved = Resolved::default();
     resolved.allow_multiple_definition = options.allow_multiple_definition;
-    for name in options.undefined.iter().map(String::as_str).chain(needed) {
+    let named = options.undefined.iter().chain(&options.require_defined);
+    for name in named.map(String::as_str).chain(needed) {
         resolved.need(storage.names.alloc(name.as_bytes().to_vec()));
     }
+    resolved.wrapped = crate::wrap::wrapped_names(options, storage);
     resolved.inputs = inputs
         .iter()
         .map(|input| GivenInput {

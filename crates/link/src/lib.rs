@@ -100,7 +100,7 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     let mut resolved = input::load_inputs(
         options,
         &inputs,
-        sources.externs().chain(image::entry_name(options, &sources)),
+        sources.externs().chain(image::entry_symbol(options, &sources)),
         &storage,
         wanted.map(target::ident),
     )?;

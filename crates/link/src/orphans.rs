@@ -200,24 +200,14 @@ impl<'a> OrphanPlacer<'a> {
     }
 
     /// The output section of a statement, made and put at the end of the file's order if it is new.
+    /// Statements of one name have a section each (ld/ldlang.c, `lang_enter_output_section_statement`).
     pub(crate) fn output_of(&mut self, statement: StatementId) -> OutputId {
         if let Some(output) = self.statements[statement].output {
             return output;
         }
         let name = self.statements[statement].name;
-        // Two statements of the same name make one section, unless a constraint keeps them apart.
-        let same_name = self.by_name[name]
-            .iter()
-            .filter(|&&other| other != statement && self.statements[other].takes_orphans)
-            .find_map(|&other| self.statements[other].output);
-        let output = match same_name.filter(|_| self.statements[statement].takes_orphans) {
-            Some(output) => output,
-            None => {
-                let output = self.sections.push(OutputSection::new(name));
-                self.file_order.insert_after(self.file_order.last, output);
-                output
-            }
-        };
+        let output = self.sections.push(OutputSection::new(name));
+        self.file_order.insert_after(self.file_order.last, output);
         self.statements[statement].output = Some(output);
         output
     }

@@ -31,6 +31,8 @@ bitflags! {
         const EXCLUDE = 1 << 8;
         /// It is for debuggers.
         const DEBUGGING = 1 << 9;
+        /// It has bytes in memory that are not code.
+        const DATA = 1 << 10;
     }
 }
 
@@ -44,6 +46,7 @@ impl Traits {
         traits.set(Self::CONTENTS, contents);
         traits.set(Self::ALLOC, alloc);
         traits.set(Self::LOAD, alloc && contents);
+        traits.set(Self::DATA, alloc && contents && !has(elf::SHF_EXECINSTR));
         traits.set(Self::READ_ONLY, !has(elf::SHF_WRITE));
         traits.set(Self::CODE, has(elf::SHF_EXECINSTR));
         traits.set(Self::MERGE, has(elf::SHF_MERGE));
@@ -190,15 +193,16 @@ impl<'a> OutputSection<'a> {
             self.traits |= added;
         } else {
             self.has_input = true;
-            // Data statements that came first leave a section of plain bytes.
-            if self.traits.is_empty() || self.traits == traits {
-                self.section_type = section.section_type;
-            }
+            let was_empty = self.traits.is_empty();
             self.traits |= traits - Traits::READ_ONLY;
             if self.pieces.is_empty() || traits.contains(Traits::READ_ONLY) {
                 self.traits |= traits & Traits::READ_ONLY;
             } else {
                 self.traits -= Traits::READ_ONLY;
+            }
+            // Data statements that came first leave a section of plain bytes.
+            if was_empty || self.traits == traits && self.section_type == elf::SHT_NULL.0 {
+                self.section_type = section.section_type;
             }
             let copied = SHF_MASK_OS_AND_PROCESSOR | elf::SHF_LINK_ORDER.0 | elf::SHF_COMPRESSED.0;
             self.extra_flags |= section.flags & copied;
@@ -260,6 +264,12 @@ impl<'a> OutputSection<'a> {
         self.traits.section_flags() | self.extra_flags | group
     }
 
+    /// `sh_addralign` for the file: no more than its address has (bfd/elf.c, `elf_fake_sections`).
+    pub fn file_align(&self) -> u64 {
+        let both = self.align | self.address;
+        both & both.wrapping_neg()
+    }
+
     /// Whether it is thread-local and zero: threads have room for it, the image has not.
     pub fn is_tbss(&self) -> bool {
         self.traits.contains(Traits::THREAD_LOCAL) && !self.traits.contains(Traits::LOAD)
@@ -280,18 +290,44 @@ impl<'a> OutputSection<'a> {
 /// `special_sections_*`); others are read-only bytes without a type yet (ld/ldlang.c,
 /// `map_input_to_output_sections`). Kernels make room for their loaders' `.plt` and `.got` so.
 fn implied_by_name(name: &[u8]) -> (u32, u64) {
-    const CODE: [&[u8]; 3] = [b".fini", b".init", b".plt"];
-    const DATA: [&[u8]; 2] = [b".data1", b".got"];
-    let begins = |with: &[u8]| {
+    let (write, code) = (elf::SHF_WRITE.0, elf::SHF_EXECINSTR.0);
+    let thread = write | elf::SHF_TLS.0;
+    let bytes = elf::SHT_PROGBITS.0;
+    // Names that stand for themselves …
+    let exact: [(&[u8], u32, u64); 7] = [
+        (b".data1", bytes, write),
+        (b".fini", bytes, code),
+        (b".got", bytes, write),
+        (b".init", bytes, code),
+        (b".plt", bytes, code),
+        (b".rodata1", bytes, 0),
+        (b".interp", bytes, 0),
+    ];
+    // … and those that may have an ending behind a dot.
+    let begins: [(&[u8], u32, u64); 12] = [
+        (b".bss", bytes, write),
+        (b".noinit", bytes, write),
+        (b".persistent", bytes, write),
+        (b".ctors", bytes, write),
+        (b".dtors", bytes, write),
+        (b".data", bytes, write),
+        (b".text", bytes, code),
+        (b".tbss", bytes, thread),
+        (b".tdata", bytes, thread),
+        (b".init_array", elf::SHT_INIT_ARRAY.0, write),
+        (b".fini_array", elf::SHT_FINI_ARRAY.0, write),
+        (b".preinit_array", elf::SHT_PREINIT_ARRAY.0, write),
+    ];
+    let has_ending = |with: &[u8]| {
         let rest = name.strip_prefix(with);
         rest.is_some_and(|rest| rest.first().is_none_or(|&byte| byte == b'.'))
     };
-    if CODE.contains(&name) || begins(b".text") {
-        (elf::SHT_PROGBITS.0, elf::SHF_EXECINSTR.0)
-    } else if DATA.contains(&name) || begins(b".data") {
-        (elf::SHT_PROGBITS.0, elf::SHF_WRITE.0)
-    } else {
-        (elf::SHT_NULL.0, 0)
+    let found = exact.iter().find(|row| row.0 == name);
+    let found = found.or_else(|| begins.iter().find(|row| has_ending(row.0)));
+    match found {
+        Some(&(_, section_type, flags)) => (section_type, flags),
+        None if name.starts_with(b".note") => (elf::SHT_NOTE.0, 0),
+        None => (elf::SHT_NULL.0, 0),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::assign::matches_pattern;
 use crate::dynamic::versions::{VersionError, Versions};
 use crate::error::{LinkError, Result};
 use crate::id::{GlobalId, SectionId};
-use crate::image::entry_name;
+use crate::image::entry_symbol;
 use crate::input::{InputSection, SectionKind};
 use crate::options::{Options, OutputKind};
 use crate::output::Traits;
@@ -236,7 +236,7 @@ fn linked_to(resolved: &Resolved<'_>, id: SectionId) -> Option<SectionId> {
 /// The symbols whose sections are roots (ld/ldlang.c, `lang_process`).
 fn root_symbols<'l>(input: &GcInput<'_, 'l>) -> impl Iterator<Item = &'l str> {
     let options = input.options;
-    let entry = entry_name(options, input.sources);
+    let entry = entry_symbol(options, input.sources);
     let own = [
         entry.unwrap_or("start"),
         options.init.as_deref().unwrap_or("_init"),

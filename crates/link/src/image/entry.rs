@@ -1,8 +1,5 @@
 //! Where a program starts, and which symbols the link was told that it needs.
 
-use klink_script::Source;
-use klink_script::eval::{Constants, evaluate_address};
-
 use super::layout::ImageLayout;
 use super::values::{SymbolValue, Values};
 use crate::id::GlobalId;
@@ -17,7 +14,7 @@ const DEFAULT_ENTRY: &str = "start";
 const ENTRY_SECTION: &[u8] = b".text";
 
 /// The entry that `-e` names, or else ENTRY.
-pub(crate) fn name<'s>(options: &'s Options, sources: &'s Sources) -> Option<&'s str> {
+fn name<'s>(options: &'s Options, sources: &'s Sources) -> Option<&'s str> {
     let of_script = || sources.entry().map(|name| name.value.as_str());
     options.entry.as_deref().or_else(of_script)
 }
@@ -62,9 +59,19 @@ pub(super) fn address(
     )
 }
 
+/// A number as in C (bfd/bfd.c, `bfd_scan_vma`).
 fn number(text: &str) -> Option<u64> {
-    let expr = klink_script::parse_expression(&Source::new("-e", text)).ok()?;
-    evaluate_address(&expr, &Constants).ok()
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    match (hex, text.strip_prefix('0')) {
+        (Some(digits), _) => u64::from_str_radix(digits, 16).ok(),
+        (None, Some(digits)) if !digits.is_empty() => u64::from_str_radix(digits, 8).ok(),
+        (None, _) => text.parse().ok(),
+    }
+}
+
+/// The symbol that is the entry, for archives to be searched for it.
+pub(crate) fn symbol<'s>(options: &'s Options, sources: &'s Sources) -> Option<&'s str> {
+    name(options, sources).filter(|name| number(name).is_none())
 }
 
 /// The symbols that the command line and scripts say are needed: they stay in the symbol table even
@@ -75,7 +82,9 @@ pub(super) fn needed(
     resolved: &Resolved<'_>,
 ) -> Vec<GlobalId> {
     let asked = options.undefined.iter().map(String::as_str);
-    let names = asked.chain(sources.externs()).chain(name(options, sources));
+    let names = asked
+        .chain(sources.externs())
+        .chain(symbol(options, sources));
     names
         .filter_map(|name| resolved.global(name.as_bytes()))
         .collect()

@@ -28,7 +28,7 @@ mod values;
 mod write;
 
 pub(crate) use common::NAME as COMMON;
-pub(crate) use entry::name as entry_name;
+pub(crate) use entry::symbol as entry_symbol;
 pub(crate) use segments::Segment;
 
 use klink_arch::Arch;
@@ -72,7 +72,7 @@ pub(crate) fn link<'a>(
     wrap::check_required(options, &resolved)?;
     gc::collect_garbage(&mut resolved, &program, sources, options, arch, &mut clock)?;
     let mut assigned = assign::assign(&resolved, &program, options, false, arch)?;
-    layout::apply_section_types(&program, &mut assigned, sources)?;
+    layout::apply_section_types(&program, &mut assigned, sources, options)?;
     clock.lap("assign sections");
 
     // Only ELF outputs have their strings merged and their unwind tables edited (ld does so in the

@@ -31,7 +31,7 @@ impl Region {
 }
 
 /// A region, by number; the default one is number 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct RegionId(usize);
 
 /// The region without a name, which is all memory.
@@ -79,6 +79,16 @@ impl Regions {
             current: origin,
             last: None,
         });
+    }
+
+    /// Adds a region that a script names but does not declare: it begins at 0 and has no end
+    /// (ld/ldlang.c, `lang_memory_region_lookup`).
+    pub(super) fn add_undeclared(&mut self, name: &str) -> RegionId {
+        self.regions.push(Region {
+            name: name.to_owned(),
+            ..self.regions[0].clone()
+        });
+        RegionId(self.regions.len() - 1)
     }
 
     /// Gives a region a second name; `false` if there is no such region.
@@ -133,13 +143,12 @@ impl Regions {
     /// The region for a section that names none (ld/ldlang.c, `lang_memory_default`): the first whose
     /// attributes fit.
     pub(super) fn default_for(&self, traits: Traits) -> RegionId {
+        let is_writable =
+            traits.contains(Traits::ALLOC) && !traits.intersects(Traits::READ_ONLY | Traits::CODE);
         let has = |flag: &RegionFlag| match flag {
             RegionFlag::Alloc => traits.contains(Traits::ALLOC),
             RegionFlag::ReadOnly => traits.contains(Traits::READ_ONLY),
-            RegionFlag::ReadWrite => {
-                !traits.intersects(Traits::READ_ONLY | Traits::CODE)
-                    && traits.contains(Traits::ALLOC)
-            }
+            RegionFlag::ReadWrite => traits.contains(Traits::DATA) || is_writable,
             RegionFlag::Executable => traits.contains(Traits::CODE),
             RegionFlag::Initialized => traits.contains(Traits::LOAD),
         };

@@ -116,13 +116,7 @@ impl<'a, 'l> Values<'a, 'l> {
         let offset = self.layout.unwind.moved(section, offset, placements);
         match placements.output(section) {
             None => SymbolValue::Discarded,
-            Some(output) => SymbolValue::Address {
-                address: self.layout.outputs.sections[output]
-                    .address
-                    .wrapping_add(placements.offset(section))
-                    .wrapping_add(offset),
-                output,
-            },
+            Some(output) => self.in_output(output, placements.offset(section).wrapping_add(offset)),
         }
     }
 
@@ -165,6 +159,7 @@ impl<'a, 'l> Values<'a, 'l> {
 
     /// An offset in an output section; one that was removed lends its place to a neighbour (bfd's
     /// `_bfd_nearby_section`).
+    #[inline]
     fn in_output(&self, output: OutputId, offset: u64) -> SymbolValue {
         let outputs = &self.layout.outputs;
         let section = &outputs.sections[output];

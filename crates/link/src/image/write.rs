@@ -133,7 +133,7 @@ impl Image<'_, '_> {
                 address: section.address,
                 offset: self.layout.segments.offsets[id.index()],
                 size: section.size,
-                align: section.align,
+                align: section.file_align(),
                 entry_size: if is_array {
                     sizes.word
                 } else {

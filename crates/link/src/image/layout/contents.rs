@@ -4,7 +4,12 @@ use super::*;
 
 impl<'a> Layouter<'a, '_> {
     /// Gives the section's inputs their offsets and executes its statements. Gives its size.
-    pub(super) fn contents(&mut self, id: StatementId, output: OutputId, address: u64) -> Result<u64> {
+    pub(super) fn contents(
+        &mut self,
+        id: StatementId,
+        output: OutputId,
+        address: u64,
+    ) -> Result<u64> {
         let spec = self.spec(id);
         let subalign = match spec {
             Some(spec) => self.alignment(spec.subalign.as_ref(), spec.source, address)?,
@@ -176,7 +181,12 @@ impl<'a> Layouter<'a, '_> {
         Ok(Some(fill))
     }
 
-    pub(super) fn statement_fill(&mut self, number: u32, expr: &Expr, source: usize) -> Result<FillId> {
+    pub(super) fn statement_fill(
+        &mut self,
+        number: u32,
+        expr: &Expr,
+        source: usize,
+    ) -> Result<FillId> {
         if let Some(&known) = self.statement_fills.get(&number) {
             return Ok(known);
         }

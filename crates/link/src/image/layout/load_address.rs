@@ -39,7 +39,15 @@ impl<'a> Layouter<'a, '_> {
             let last = &self.outputs.sections[last];
             let moved_back =
                 address < last.address && size != 0 && address.wrapping_add(size) <= last.address;
-            if !moved_back {
+            if moved_back {
+                if last.address != last.load_address {
+                    let name = String::from_utf8_lossy(self.outputs.sections[output].name);
+                    let warning = format!("dot moved backwards before `{name}'");
+                    if !self.warnings.contains(&warning) {
+                        self.warnings.push(warning);
+                    }
+                }
+            } else {
                 load = address
                     .wrapping_add(last.load_address)
                     .wrapping_sub(last.address);

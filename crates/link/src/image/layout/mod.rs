@@ -37,7 +37,7 @@ use crate::input::InputSection;
 use crate::options::Options;
 use crate::output::{Outputs, Piece, Placements, Traits};
 use crate::resolve::{Definition, Resolved};
-use crate::rules::OutputSpec;
+use crate::rules::{OutputSpec, Part};
 use crate::script::{Action, Program, ScriptStatement, Sources, script_error};
 
 /// Passes after which sections that still move are an error.
@@ -211,7 +211,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             sources,
             options,
             arch,
-            after_end: after_end(program, &assigned.items),
+            after_end: after_end(program, &assigned.statements, &assigned.items),
             items: assigned.items,
             placed_in: IdVec::filled((None, None), assigned.statements.len()),
             statements: assigned.statements,
@@ -259,6 +259,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
     pub(super) fn run(mut self, has_discards: bool) -> Result<ImageLayout<'a>> {
         self.execute(Phase::Mark)?;
         self.remove_empty_sections();
+        self.align_thread_local();
         self.phdrs = segments::Phdrs::from_script(&self)?;
         self.header_size = self
             .phdrs

@@ -156,66 +156,25 @@ impl<'a> Layouter<'a, '_> {
     }
 
     pub(super) fn section(&mut self, id: StatementId, dot: &mut u64) -> Result<()> {
-        let statement = self.statements[id];
-        let spec = self.spec(id);
-        let mut has_address = false;
-        // The last pass goes on behind what is there only (ld/ldlang.c, `lang_do_assignments_1`).
-        let is_there = statement.output.is_some_and(|output| !self.ignored[output]);
-        if let Some(spec) = spec
-            && let Some(address) = &spec.address
-            && (is_there || self.phase != Phase::Final)
-        {
-            has_address = true;
-            match self.address(address, spec.source, *dot)? {
-                Some(address) => *dot = address,
-                None if self.phase == Phase::Mark => {}
-                None => {
-                    // A later pass knows it, or the last one tells why not.
-                }
-            }
+        let given = self.given_address(id, *dot)?;
+        if self.phase == Phase::Final {
+            return self.settled_section(id, dot);
         }
-        let Some(output) = statement.output else {
+        *dot = given.unwrap_or(*dot);
+        let Some(output) = self.statements[id].output else {
             return Ok(());
         };
-        if !has_address
-            && let Some(address) = self
-                .options
-                .section_start(&String::from_utf8_lossy(self.outputs.sections[output].name))
-        {
-            has_address = true;
-            *dot = address;
-        }
-        if spec.is_none()
-            && !self.outputs.sections[output]
-                .traits
-                .intersects(Traits::ALLOC | Traits::LOAD)
-        {
-            // Orphans without room in memory have address 0 (ld/ldlang.c, `lang_insert_orphan`).
-            has_address = true;
-            *dot = 0;
-        }
+        let spec = self.spec(id);
         // A second statement for the same section has nothing to add.
         if std::mem::replace(&mut self.seen[output], self.pass) == self.pass {
             return Ok(());
         }
-        if self.phase == Phase::Final
-            && !self.ignored[output]
-            && self.outputs.sections[output].traits.contains(Traits::ALLOC)
-        {
-            self.current_section = Some(output);
-            self.prefer_next = false;
-        }
-        let (region, load_region) = self.placed_in[id];
-        let traits = self.outputs.sections[output].traits;
-        let region = region.unwrap_or_else(|| match has_address {
-            true => DEFAULT,
-            false => self.regions.default_for(traits),
-        });
+        let (region, load_region) = (self.region_of(id, output), self.placed_in[id].1);
         let own_align = match spec {
             Some(spec) => self.alignment(spec.align.as_ref(), spec.source, *dot)?,
             None => None,
         };
-        let (start, align) = match has_address {
+        let (start, align) = match self.has_address(id, output) {
             true => (*dot, own_align.unwrap_or(1)),
             false => (
                 self.regions.get(region).current,
@@ -251,6 +210,105 @@ impl<'a> Layouter<'a, '_> {
         Ok(())
     }
 
+    /// The last pass over a section, which stays where it is. What is not in the output does not
+    /// move the location counter (ld/ldlang.c, `lang_do_assignments_1`).
+    fn settled_section(&mut self, id: StatementId, dot: &mut u64) -> Result<()> {
+        let Some(output) = self.statements[id].output else {
+            return Ok(());
+        };
+        if std::mem::replace(&mut self.seen[output], self.pass) == self.pass {
+            return Ok(());
+        }
+        let section = &self.outputs.sections[output];
+        let (address, end) = (
+            section.address,
+            section.address.wrapping_add(section.memory_size()),
+        );
+        if !self.ignored[output] && section.traits.contains(Traits::ALLOC) {
+            self.current_section = Some(output);
+            self.prefer_next = false;
+        }
+        if let Some(spec) = self.spec(id)
+            && let Some(expr) = &spec.load_address
+        {
+            // Only an error is of interest.
+            self.address(expr, spec.source, address)?;
+        }
+        self.contents(id, output, address)?;
+        if !self.ignored[output] {
+            *dot = end;
+        }
+        Ok(())
+    }
+
+    /// The address that the command line, the script or its kind gives a section.
+    fn given_address(&self, id: StatementId, dot: u64) -> Result<Option<u64>> {
+        let statement = &self.statements[id];
+        if let Some(output) = statement.output {
+            if let Some(address) = self.option_address(output) {
+                return Ok(Some(address));
+            }
+            if self.is_unplaced_orphan(id, output) {
+                return Ok(Some(0));
+            }
+        }
+        match self.spec(id) {
+            Some(OutputSpec {
+                address: Some(address),
+                source,
+                ..
+            }) => self.address(address, *source, dot),
+            _ => Ok(None),
+        }
+    }
+
+    fn option_address(&self, output: OutputId) -> Option<u64> {
+        let name = String::from_utf8_lossy(self.outputs.sections[output].name);
+        self.options.section_start(&name)
+    }
+
+    /// Orphans without room in memory have address 0 (ld/ldlang.c, `lang_insert_orphan`).
+    fn is_unplaced_orphan(&self, id: StatementId, output: OutputId) -> bool {
+        let traits = self.outputs.sections[output].traits;
+        self.spec(id).is_none() && !traits.intersects(Traits::ALLOC | Traits::LOAD)
+    }
+
+    /// Whether a section has an address of its own, and not the next of its region.
+    pub(super) fn has_address(&self, id: StatementId, output: OutputId) -> bool {
+        self.spec(id).is_some_and(|spec| spec.address.is_some())
+            || self.option_address(output).is_some()
+            || self.is_unplaced_orphan(id, output)
+    }
+
+    /// The region that a section is in.
+    pub(super) fn region_of(&self, id: StatementId, output: OutputId) -> RegionId {
+        let traits = self.outputs.sections[output].traits;
+        self.placed_in[id]
+            .0
+            .unwrap_or_else(|| match self.has_address(id, output) {
+                true => DEFAULT,
+                false => self.regions.default_for(traits),
+            })
+    }
+
+    /// The first thread-local section is aligned as the one that is aligned most (bfd/elflink.c,
+    /// `_bfd_elf_tls_setup`), so that their segment begins so.
+    pub(super) fn align_thread_local(&mut self) {
+        let sections = &mut self.outputs.sections;
+        let is_thread_local = |id: &&OutputId| sections[**id].traits.contains(Traits::THREAD_LOCAL);
+        let all: Vec<OutputId> = self
+            .outputs
+            .order
+            .iter()
+            .filter(is_thread_local)
+            .copied()
+            .collect();
+        let most = all.iter().map(|&id| sections[id].align).max();
+        if let (Some(&first), Some(most)) = (all.first(), most) {
+            sections[first].align = most;
+        }
+    }
+
     /// Sections that came out empty are not in the output (ld/ldlang.c,
     /// `strip_excluded_output_sections`).
     pub(super) fn remove_empty_sections(&mut self) {
@@ -280,15 +338,31 @@ impl<'a> Layouter<'a, '_> {
 
 /// For each item, whether a symbol called `end` but for leading underscores is assigned before it:
 /// behind it, symbols belong to the section in front.
-pub(super) fn after_end(program: &Program<'_>, items: &[LayoutItem]) -> Vec<bool> {
+pub(super) fn after_end(
+    program: &Program<'_>,
+    statements: &IdVec<StatementId, OutputStatement>,
+    items: &[LayoutItem],
+) -> Vec<bool> {
+    let is_end = |number: u32| match &program.statements[number as usize].action {
+        Action::Assign { assignment, .. } => {
+            assignment.target.value.trim_start_matches('_') == "end"
+        }
+        _ => false,
+    };
     let mut found = false;
     let mut after = Vec::with_capacity(items.len());
     for item in items {
         after.push(found);
-        if let LayoutItem::Statement(number) = item
-            && let Action::Assign { assignment, .. } = &program.statements[*number as usize].action
-        {
-            found |= assignment.target.value.trim_start_matches('_') == "end";
+        match *item {
+            LayoutItem::Statement(number) => found |= is_end(number),
+            LayoutItem::Section(id) => {
+                let rule = statements[id].rule;
+                let parts =
+                    rule.map_or(&[][..], |rule| &program.rules.outputs[rule as usize].parts);
+                found |= parts
+                    .iter()
+                    .any(|part| matches!(part, Part::Statement { number, .. } if is_end(*number)));
+            }
         }
     }
     after

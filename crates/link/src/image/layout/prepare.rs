@@ -1,6 +1,7 @@
 //! What is known of regions, alignments and types before the first pass.
 
 use super::*;
+use crate::options::Magic;
 
 impl<'a> Layouter<'a, '_> {
     pub(super) fn add_regions(&mut self) -> Result<()> {
@@ -30,17 +31,11 @@ impl<'a> Layouter<'a, '_> {
     pub(super) fn place_in_regions(&mut self) -> Result<()> {
         for id in self.statements.ids() {
             let Some(spec) = self.spec(id) else { continue };
-            let mut find = [None; 2];
-            let names = [&spec.placement.region, &spec.placement.load_region];
-            for (found, name) in find.iter_mut().zip(names) {
-                if let Some(name) = name {
-                    *found = match self.regions.find(&name.value) {
-                        Some(region) => Some(region),
-                        None => return self.unknown_region(spec.source, name),
-                    };
-                }
-            }
-            self.placed_in[id] = (find[0], find[1]);
+            let region = self.region_called(spec.placement.region.as_ref());
+            let load_region = self.region_called(spec.placement.load_region.as_ref());
+            // Without `>`, a section goes where it is loaded (ld/ldlang.c, `lang_get_regions`).
+            let runs_there = region.is_none() && spec.address.is_none();
+            self.placed_in[id] = (if runs_there { load_region } else { region }, load_region);
         }
         // An orphan goes where the section does that it follows.
         for id in self.statements.ids() {
@@ -52,7 +47,41 @@ impl<'a> Layouter<'a, '_> {
             }
             self.placed_in[id] = self.placed_in[from];
         }
+        self.inherit_load_regions();
         Ok(())
+    }
+
+    /// The region of that name; one that is not declared is all memory, with a warning.
+    fn region_called(&mut self, name: Option<&klink_script::Name>) -> Option<RegionId> {
+        let name = name?;
+        self.regions.find(&name.value).or_else(|| {
+            self.warnings
+                .push(format!("memory region `{}' not declared", name.value));
+            Some(self.regions.add_undeclared(&name.value))
+        })
+    }
+
+    /// A section that does not say where it is loaded follows the one before it in its region
+    /// (ld/ldlang.c, `lang_propagate_lma_regions`).
+    fn inherit_load_regions(&mut self) {
+        let mut before = None;
+        for index in 0..self.items.len() {
+            let LayoutItem::Section(id) = self.items[index] else {
+                continue;
+            };
+            let (region, load_region) = self.placed_in[id];
+            let spec = self.spec(id);
+            let says =
+                spec.is_some_and(|spec| spec.load_address.is_some() || spec.address.is_some());
+            if let Some((last_region, last_load_region)) = before
+                && load_region.is_none()
+                && !says
+                && region == last_region
+            {
+                self.placed_in[id].1 = last_load_region;
+            }
+            before = Some(self.placed_in[id]);
+        }
     }
 
     /// `ALIGN(…)` of a section counts from the start (ld/ldlang.c, `init_os`).
@@ -75,6 +104,7 @@ pub(in crate::image) fn apply_section_types(
     program: &Program<'_>,
     assigned: &mut Assigned<'_>,
     sources: &Sources,
+    options: &Options,
 ) -> Result<()> {
     for statement in assigned.statements.iter() {
         let (Some(rule), Some(output)) = (statement.rule, statement.output) else {
@@ -99,9 +129,29 @@ pub(in crate::image) fn apply_section_types(
                 if *read_only {
                     section.traits |= Traits::READ_ONLY;
                 }
-                section.section_type = type_number(sh_type, spec.source, sources)?;
+                // A type counts only where a data statement makes the section (ld/ldlang.c,
+                // `map_input_to_output_sections`).
+                let parts = &program.rules.outputs[rule as usize].parts;
+                let is_data = |part: &Part| {
+                    matches!(
+                        part,
+                        Part::Statement {
+                            emits_data: true,
+                            ..
+                        }
+                    )
+                };
+                if section.section_type == object::elf::SHT_NULL.0 && parts.iter().any(is_data) {
+                    section.section_type = type_number(sh_type, spec.source, sources)?;
+                }
             }
         }
+    }
+    if let Some(code) = assigned.outputs.by_name(b".text") {
+        // ld/ldlang.c, `lang_process`.
+        let read_only = options.magic != Magic::Omagic;
+        let traits = &mut assigned.outputs.sections[code].traits;
+        traits.set(Traits::READ_ONLY, read_only);
     }
     Ok(())
 }

@@ -291,8 +291,16 @@ impl Segment {
             file_header,
         } = parts;
         self.flags = self.given_flags.unwrap_or(self.flags);
+        let word = match input.arch.class {
+            Class::Elf64 => 8,
+            Class::Elf32 => 4,
+        };
         if self.segment_type == elf::PT_GNU_STACK.0 {
+            self.align = if self.align == 0 { word } else { self.align };
             return;
+        }
+        if self.has_program_headers && self.given_flags.is_none() {
+            self.flags |= elf::PF_R.0;
         }
         if self.segment_type == elf::PT_GNU_RELRO.0 {
             self.describe_relro(input, loads, offsets);
@@ -313,19 +321,11 @@ impl Segment {
                 .unwrap_or_else(|| header.map_or(0, |header| header.load_address + skipped));
             self.file_size = headers;
             self.memory_size = headers;
-            self.align = if input.arch.class == Class::Elf64 {
-                8
-            } else {
-                4
-            };
+            self.align = word;
             return;
         }
         let Some(&first_id) = self.sections.first() else {
-            self.align = if input.arch.class == Class::Elf64 {
-                8
-            } else {
-                4
-            };
+            self.align = word;
             return;
         };
         let first = input.section(first_id);

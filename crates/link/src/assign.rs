@@ -6,16 +6,18 @@ use hashbrown::HashMap;
 
 use crate::error::{LinkError, Result};
 use crate::id::{IdVec, OutputId, SectionId, StatementId};
+use crate::image::COMMON;
 use crate::input::{InputSection, SectionKind};
 use crate::module;
-use crate::options::{Options, OrphanHandling, Strip, Unique};
+use crate::options::{Options, OrphanHandling, SortSection, Strip, Unique};
 use crate::orphans::{OrphanPlacer, Placed};
 use crate::output::{OutputSection, Outputs, Placements, Traits};
 use crate::pattern_index::{Match, PatternIndex};
 use crate::resolve::Resolved;
-use crate::rules::{Constraint, InputRule, OutputRule, Part, Rules, SectionRule, Sort};
+use crate::rules::{Constraint, InputRule, OutputRule, Part, Rules, SectionRule};
 use crate::script::{Action, Item, Program};
-use klink_script::Pattern;
+use crate::sort_inputs::sorted;
+use klink_script::{Expr, Pattern, SectionType};
 
 /// What assignment gives: the output sections with their inputs, and where each input went.
 pub(crate) struct Assigned<'a> {
@@ -75,9 +77,12 @@ pub(crate) fn assign<'a>(
         placer: OrphanPlacer::new(options.module.is_some()),
         placements: Placements::new(resolved.section_count()),
         keep_groups,
+        sort_section: options.sort_section,
     };
-    let (script_placed, rule_statements) = assignment.place_by_script(rules, &matches, &dead);
+    let (script_placed, rule_statements) = assignment.place_by_script(program, &matches, &dead);
+    let mut common_output = None;
     let mut warnings = Vec::new();
+    let mut errors = Vec::new();
     let mut has_discards = candidates.len()
         < resolved
             .section_ids()
@@ -95,6 +100,13 @@ pub(crate) fn assign<'a>(
         } else {
             section.name
         };
+        // Room for common symbols goes where other such room went (ld/ldlang.c, `lang_place_orphans`).
+        if resolved.is_made(id) && section.name == COMMON {
+            let output = *common_output
+                .get_or_insert_with(|| assignment.common_output(rules, &rule_statements, &dead));
+            assignment.add(id, output);
+            continue;
+        }
         match options.orphans {
             OrphanHandling::Place => {}
             OrphanHandling::Discard => {
@@ -108,12 +120,13 @@ pub(crate) fn assign<'a>(
                 String::from_utf8_lossy(name)
             )),
             OrphanHandling::Error => {
-                return Err(LinkError::BadSection {
+                errors.push(LinkError::BadSection {
                     file: resolved.objects[object].name.clone(),
                     section: String::from_utf8_lossy(section.name).into_owned(),
                     what: "no pattern of the linker script places it (--orphan-handling=error)"
                         .to_owned(),
                 });
+                continue;
             }
         }
         let output = assignment.placer.place(
@@ -124,6 +137,7 @@ pub(crate) fn assign<'a>(
         );
         assignment.add(id, output);
     }
+    LinkError::all(errors)?;
     let placed = assignment.placer.finish();
     let items = order_items(program, &rule_statements, &placed);
     let statements = output_statements(&rule_statements, &placed);
@@ -336,8 +350,12 @@ fn matches_file(
         return false;
     };
     let flags = resolved.section(id).flags;
-    matches_pattern(resolved, inputs, &inputs.sections[found.pattern as usize], id)
-        && flags & inputs.with_flags == inputs.with_flags
+    matches_pattern(
+        resolved,
+        inputs,
+        &inputs.sections[found.pattern as usize],
+        id,
+    ) && flags & inputs.with_flags == inputs.with_flags
         && flags & inputs.without_flags == 0
 }
 
@@ -383,6 +401,8 @@ struct Assignment<'a, 'r> {
     placer: OrphanPlacer<'a>,
     placements: Placements,
     keep_groups: bool,
+    /// `--sort-section`.
+    sort_section: Option<SortSection>,
 }
 
 impl<'a> Assignment<'a, '_> {
@@ -390,12 +410,13 @@ impl<'a> Assignment<'a, '_> {
     /// and for each rule its statement.
     fn place_by_script(
         &mut self,
-        rules: &Rules<'a>,
+        program: &Program<'a>,
         buckets: &Buckets,
         dead: &[bool],
     ) -> (IdVec<SectionId, bool>, Vec<Option<StatementId>>) {
         let mut placed = IdVec::filled(false, self.resolved.section_count());
-        let statements: Vec<Option<StatementId>> = rules
+        let statements: Vec<Option<StatementId>> = program
+            .rules
             .outputs
             .iter()
             .map(|rule| {
@@ -405,54 +426,124 @@ impl<'a> Assignment<'a, '_> {
                 })
             })
             .collect();
-        for (number, rule) in rules.outputs.iter().enumerate() {
-            if dead[number] {
-                continue;
-            }
-            for (part_number, part) in rule.parts.iter().enumerate() {
-                match (part, statements[number]) {
-                    (Part::Inputs(inputs), statement) => {
-                        let Some(bucket) = buckets.get(&(number as u32, part_number as u32)) else {
-                            continue;
-                        };
-                        for id in sorted(self.resolved, inputs, bucket) {
-                            placed[id] = true;
-                            if let Some(statement) = statement {
-                                let output = self.place_in_statement(rule, statement, id);
-                                self.placer.sections[output].keep |= inputs.keep;
-                            }
-                        }
-                    }
-                    (Part::Statement { number, emits_data }, Some(statement)) => {
-                        let output = self.placer.output_of(statement);
-                        self.raise_align(rule, output);
-                        self.placer.sections[output].add_statement(*number, *emits_data);
-                    }
-                    (Part::Statement { .. }, None) => {}
+        for item in &program.items {
+            match *item {
+                Item::Statement(number) => {
+                    self.make_mentioned(program.statements[number as usize].action.expr());
                 }
+                Item::Section(number) if !dead[number as usize] => {
+                    let statement = statements[number as usize];
+                    self.fill_statement(program, number, statement, (buckets, &mut placed));
+                }
+                Item::Section(_) => {}
             }
         }
         (placed, statements)
     }
 
-    fn place_in_statement(
+    /// Puts what an output section statement takes into its section.
+    fn fill_statement(
         &mut self,
-        rule: &OutputRule<'a>,
-        statement: StatementId,
-        id: SectionId,
-    ) -> OutputId {
+        program: &Program<'a>,
+        rule_number: u32,
+        statement: Option<StatementId>,
+        (buckets, placed): (&Buckets, &mut IdVec<SectionId, bool>),
+    ) {
+        let rule = &program.rules.outputs[rule_number as usize];
+        for (part_number, part) in rule.parts.iter().enumerate() {
+            match (part, statement) {
+                (Part::Inputs(inputs), statement) => {
+                    let Some(bucket) = buckets.get(&(rule_number, part_number as u32)) else {
+                        continue;
+                    };
+                    for id in sorted(self.resolved, inputs, bucket, self.sort_section) {
+                        placed[id] = true;
+                        if let Some(statement) = statement {
+                            let output = self.output_of(rule, statement);
+                            self.add(id, output);
+                            self.raise_align(rule, output);
+                            self.placer.sections[output].keep |= inputs.keep;
+                        }
+                    }
+                }
+                (Part::Statement { number, emits_data }, Some(statement)) => {
+                    let expr = program.statements[*number as usize].action.expr();
+                    if *emits_data {
+                        self.make_mentioned(expr);
+                    }
+                    let output = self.output_of(rule, statement);
+                    self.raise_align(rule, output);
+                    self.placer.sections[output].add_statement(*number, *emits_data);
+                    if !*emits_data {
+                        self.make_mentioned(expr);
+                    }
+                }
+                (Part::Statement { .. }, None) => {}
+            }
+        }
+    }
+
+    /// The section of a statement. Those that its address mentions are made behind it.
+    fn output_of(&mut self, rule: &OutputRule<'a>, statement: StatementId) -> OutputId {
+        if let Some(output) = self.placer.statements[statement].output {
+            return output;
+        }
         let output = self.placer.output_of(statement);
-        self.add(id, output);
-        self.raise_align(rule, output);
+        let section = &mut self.placer.sections[output];
+        section.read_only = matches!(
+            rule.spec.section_type,
+            Some(
+                SectionType::ReadOnly
+                    | SectionType::Typed {
+                        read_only: true,
+                        ..
+                    }
+            )
+        );
+        for expr in [&rule.spec.address, &rule.spec.load_address] {
+            self.make_mentioned(expr.as_ref());
+        }
         output
     }
 
-    fn raise_align(&mut self, rule: &OutputRule<'a>, output: crate::id::OutputId) {
+    /// Makes the sections whose addresses an expression asks for (ld/ldlang.c, `exp_init_os`): they
+    /// come before others that the script makes later.
+    fn make_mentioned(&mut self, expr: Option<&Expr>) {
+        for name in expr.map(Expr::placed_sections).unwrap_or_default() {
+            if let Some(statement) = self.placer.find_statement(name.as_bytes()) {
+                self.placer.output_of(statement);
+            }
+        }
+    }
+
+    /// Where common symbols go that no pattern takes: where the first pattern for them is, or to
+    /// `.bss`.
+    fn common_output(
+        &mut self,
+        rules: &Rules<'a>,
+        statements: &[Option<StatementId>],
+        dead: &[bool],
+    ) -> OutputId {
+        let is_common = |rule: &SectionRule| rule.name.as_str().as_bytes() == COMMON;
+        let takes = |part: &Part| match part {
+            Part::Inputs(inputs) => inputs.sections.iter().any(is_common),
+            Part::Statement { .. } => false,
+        };
+        let mut live = rules.outputs.iter().zip(statements).zip(dead);
+        let found = live.find_map(|((rule, statement), dead)| {
+            let statement = (*statement).filter(|_| !dead)?;
+            rule.parts.iter().any(takes).then_some(statement)
+        });
+        let statement = found.unwrap_or_else(|| self.placer.statement_at_end(b".bss"));
+        self.placer.output_of(statement)
+    }
+
+    fn raise_align(&mut self, rule: &OutputRule<'a>, output: OutputId) {
         let section: &mut OutputSection<'a> = &mut self.placer.sections[output];
         section.align = section.align.max(rule.align.unwrap_or(1));
     }
 
-    fn add(&mut self, id: SectionId, output: crate::id::OutputId) {
+    fn add(&mut self, id: SectionId, output: OutputId) {
         let section = self.resolved.section(id);
         let (object, _) = self.resolved.section_place(id);
         let link_order = section.flags & object::elf::SHF_LINK_ORDER.0 != 0;
@@ -466,68 +557,5 @@ impl<'a> Assignment<'a, '_> {
             .map(|group| (object, group));
         self.placer.sections[output].add(id, section, linked_to, group);
         self.placements.place(id, output);
-    }
-}
-
-/// The sections of one `*(…)`, in order: as they came, or sorted as the pattern asks. GNU ld inserts
-/// each section into a tree, so a section that matched an unsorted pattern stays behind those that
-/// came before it (ld/ldlang.c, `wild_sort`).
-fn sorted(
-    resolved: &Resolved<'_>,
-    inputs: &InputRule,
-    bucket: &[(SectionId, u32)],
-) -> Vec<SectionId> {
-    let mut ids: Vec<(SectionId, u32)> = bucket.to_vec();
-    if inputs.sort_files {
-        ids.sort_by_key(|&(id, _)| &resolved.objects[resolved.section_place(id).0].name);
-    }
-    let sorts = inputs
-        .sections
-        .iter()
-        .any(|section| !section.sort.is_empty());
-    if sorts && !inputs.sort_files {
-        ids.sort_by(|&(a, a_pattern), &(b, b_pattern)| {
-            let sort = inputs.sections[a_pattern as usize].sort;
-            if a_pattern != b_pattern {
-                return a_pattern.cmp(&b_pattern);
-            }
-            compare(resolved, sort, a, b)
-        });
-    }
-    ids.into_iter().map(|(id, _)| id).collect()
-}
-
-fn compare(
-    resolved: &Resolved<'_>,
-    sort: &[Sort],
-    a: SectionId,
-    b: SectionId,
-) -> std::cmp::Ordering {
-    let (a, b) = (resolved.section(a), resolved.section(b));
-    let by = |sort: &Sort| match sort {
-        Sort::Name => a.name.cmp(b.name),
-        Sort::Alignment => b.align.cmp(&a.align),
-        Sort::InitPriority => match (init_priority(a.name), init_priority(b.name)) {
-            (Some(x), Some(y)) => x.cmp(&y).then(a.name.cmp(b.name)),
-            _ => a.name.cmp(b.name),
-        },
-    };
-    sort.iter()
-        .map(by)
-        .find(|order| order.is_ne())
-        .unwrap_or(std::cmp::Ordering::Equal)
-}
-
-/// The priority in `.init_array.N` or `.ctors.N`; in the latter it counts backwards from 65535
-/// (ld/ldlang.c, `get_init_priority`).
-fn init_priority(name: &[u8]) -> Option<u32> {
-    let name = std::str::from_utf8(name).ok()?;
-    let (head, digits) = name.rsplit_once('.')?;
-    let number: u32 = digits.parse().ok()?;
-    let backwards = head.ends_with(".ctors") || head.ends_with(".dtors");
-    if backwards {
-        65535u32.checked_sub(number)
-    } else {
-        Some(number)
     }
 }

@@ -30,6 +30,7 @@ mod report;
 pub mod resolve;
 mod rules;
 mod script;
+mod sort_inputs;
 mod symtab;
 mod target;
 mod tell;

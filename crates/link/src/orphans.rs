@@ -319,7 +319,22 @@ impl<'a> OrphanPlacer<'a> {
         }
     }
 
-    fn find_statement(&self, name: &[u8]) -> Option<StatementId> {
+    /// The statement of that name, made behind all others if there is none.
+    pub(crate) fn statement_at_end(&mut self, name: &'a [u8]) -> StatementId {
+        self.find_statement(name).unwrap_or_else(|| {
+            let after = self.statement_order.last;
+            let statement = self.add_statement(name, true, after);
+            self.insertions.push(Insertion {
+                statement,
+                after,
+                behind_assignments: true,
+            });
+            statement
+        })
+    }
+
+    /// The first statement of that name that takes orphans.
+    pub(crate) fn find_statement(&self, name: &[u8]) -> Option<StatementId> {
         let named = self.by_name.get(name)?;
         named
             .iter()

@@ -126,6 +126,8 @@ pub struct OutputSection<'a> {
     pub removed: bool,
     /// For a removed section: how many sections of the output stand before its place.
     pub kept_before: usize,
+    /// Whether its type in the script says that it is read-only, whatever its inputs are.
+    pub read_only: bool,
     /// Whether its type in the script says that it takes no room in memory.
     pub never_allocated: bool,
     has_input: bool,
@@ -161,6 +163,7 @@ impl<'a> OutputSection<'a> {
             keep: false,
             removed: false,
             kept_before: 0,
+            read_only: false,
             never_allocated: false,
             has_input: false,
         }
@@ -176,7 +179,12 @@ impl<'a> OutputSection<'a> {
         linked_to: Option<SectionId>,
         group: Option<(ObjectId, u32)>,
     ) {
-        let traits = Traits::of(section);
+        let own = Traits::of(section);
+        let mut traits = own;
+        traits.set(
+            Traits::READ_ONLY,
+            own.contains(Traits::READ_ONLY) || self.read_only,
+        );
         if self.has_input {
             let same_merge = (self.traits ^ traits) & (Traits::MERGE | Traits::STRINGS)
                 == Traits::empty()
@@ -201,7 +209,7 @@ impl<'a> OutputSection<'a> {
                 self.traits -= Traits::READ_ONLY;
             }
             // Data statements that came first leave a section of plain bytes.
-            if was_empty || self.traits == traits && self.section_type == elf::SHT_NULL.0 {
+            if was_empty || self.traits == own && self.section_type == elf::SHT_NULL.0 {
                 self.section_type = section.section_type;
             }
             let copied = SHF_MASK_OS_AND_PROCESSOR | elf::SHF_LINK_ORDER.0 | elf::SHF_COMPRESSED.0;

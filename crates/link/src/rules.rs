@@ -85,6 +85,8 @@ pub(crate) struct SectionRule {
     pub exclude: Vec<FilePattern>,
     /// By what sections are sorted, the first rule first.
     pub sort: &'static [Sort],
+    /// `SORT_NONE`: they stay as they came, whatever the command line says.
+    pub keeps_order: bool,
 }
 
 /// A rule of `SORT`.

@@ -42,6 +42,18 @@ impl Expr {
         names
     }
 
+    /// The output sections that it asks for addresses of, by `ADDR` and `LOADADDR`.
+    pub fn placed_sections(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.walk(&mut |expr| {
+            if let ExprKind::NameCall(NameFunction::Addr | NameFunction::LoadAddr, name) = &expr.kind
+            {
+                names.push(name.value.as_str());
+            }
+        });
+        names
+    }
+
     /// Whether it depends on where it stands: it has `.`, `ALIGN(x)`, `SEGMENT_START` or `ORIGIN`.
     /// GNU ld ties a symbol that such an expression defines outside of output sections to the
     /// section that is near (ld/ldexp.c, `new_rel_from_abs`).

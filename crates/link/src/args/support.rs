@@ -8,7 +8,6 @@ use crate::options::{CompressDebug, Options, TextRelocations};
 /// The options of a final link that nothing reads yet, by name.
 pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
     let options_given = [
-        ("--sort-section", options.sort_section.is_some()),
         ("--sort-common", options.sort_common.is_some()),
         (
             "--compress-debug-sections",

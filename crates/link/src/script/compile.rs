@@ -438,6 +438,7 @@ impl<'a, 's> Compiler<'a, 's> {
                 name: klink_script::Pattern::new("*"),
                 exclude: Vec::new(),
                 sort: &[],
+                keeps_order: false,
             }],
             Some(sections) => sections
                 .iter()
@@ -449,6 +450,7 @@ impl<'a, 's> Compiler<'a, 's> {
                         .map(|file| file.value.clone())
                         .collect(),
                     sort: sort_keys(section.sort),
+                    keeps_order: section.sort == SectionSort::None,
                 })
                 .collect(),
         };

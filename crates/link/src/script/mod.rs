@@ -61,6 +61,18 @@ pub(crate) enum Action {
     Assert(Assertion),
 }
 
+impl Action {
+    /// The expression that it evaluates.
+    pub(crate) fn expr(&self) -> Option<&Expr> {
+        match self {
+            Self::Assign { assignment, .. } => Some(&assignment.value),
+            Self::Data { value, .. } => Some(value),
+            Self::Assert(assertion) => Some(&assertion.condition),
+            Self::Fill(_) => None,
+        }
+    }
+}
+
 /// Refuses what only links other than `-r` have.
 ///
 /// # Errors

@@ -1,0 +1,73 @@
+//! Makes the table of kernel symbols from the output of `nm -n`, and says how long it took.
+//!
+//! `cargo run --release -p klink-tables --example kallsyms -- System.map [OUT]` does what Linux
+//! 6.2's `scripts/kallsyms --all-symbols --absolute-percpu --base-relative` does, and assembles it.
+
+use std::time::Instant;
+
+use klink_tables::kallsyms::{
+    Endian, Filter, Format, MappedSymbol, Plan, Symbol, Version, WordSize,
+};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    let map = std::fs::read(arguments.next().ok_or("which System.map?")?)?;
+    let format = Format::new(
+        Version::V6_2,
+        WordSize::Eight,
+        Endian::Little,
+        true,
+        true,
+        true,
+    );
+    let lines = map.split(|&byte| byte == b'\n');
+    let all: Vec<MappedSymbol<'_>> = lines.filter_map(symbol).collect();
+
+    let start = Instant::now();
+    let filter = Filter::new(&format, all.iter().copied());
+    let kept: Vec<_> = all.iter().filter(|symbol| filter.keeps(symbol)).collect();
+    let symbols: Vec<_> = kept
+        .iter()
+        .map(|symbol| Symbol {
+            kind: symbol.kind,
+            name: symbol.name,
+            percpu: filter.is_percpu(symbol.address),
+        })
+        .collect();
+    let filtered = start.elapsed();
+    let plan = Plan::new(format, &symbols)?;
+    let planned = start.elapsed();
+    let addresses: Vec<_> = kept.iter().map(|symbol| symbol.address).collect();
+    let encoded = plan.encode(&addresses, 0)?;
+    let done = start.elapsed();
+
+    println!("{} of {} symbols", symbols.len(), all.len());
+    for (part, offset, size) in &plan.layout().parts {
+        println!("{offset:9x} {size:8} {part:?}");
+    }
+    println!("{} bytes", encoded.bytes.len());
+    println!(
+        "filter {:?}, plan {:?}, encode {:?}",
+        filtered,
+        planned - filtered,
+        done - planned
+    );
+    if let Some(out) = arguments.next() {
+        std::fs::write(out, encoded.bytes)?;
+    }
+    Ok(())
+}
+
+/// A line of `nm -n`: address, letter, name.
+fn symbol(line: &[u8]) -> Option<MappedSymbol<'_>> {
+    let mut words = line.splitn(3, |&byte| byte == b' ');
+    let address = std::str::from_utf8(words.next()?).ok()?;
+    let &[kind] = words.next()? else {
+        return None;
+    };
+    Some(MappedSymbol {
+        kind,
+        name: words.next()?,
+        address: u64::from_str_radix(address, 16).ok()?,
+    })
+}

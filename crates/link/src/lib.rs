@@ -7,6 +7,7 @@
 pub mod args;
 mod assign;
 mod buffer;
+mod compressed;
 mod dynamic;
 mod eh_frame;
 mod error;
@@ -108,6 +109,7 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     tell::tell_inputs(options, &sources, &resolved, clock.report());
     let arch = target::choose(wanted, &resolved)?;
     if !options.relocatable() {
+        compressed::unpack(&mut resolved, &storage)?;
         let build_id = made::add_build_id(options, &mut resolved, &storage);
         clock.lap("read inputs");
         return image::link(options, &sources, &storage, resolved, arch, build_id, clock);

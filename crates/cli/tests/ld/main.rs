@@ -1,6 +1,7 @@
 //! `ld.klink`, run as a program: cases as data beside this file, each linked by GNU ld too.
 
 mod case;
+mod compressed;
 mod expect;
 mod final_link;
 mod image;

@@ -3,16 +3,12 @@
 //! The rows of the table set fields of [`Options`]; whoever makes a phase read such a field takes its
 //! line out of here. Until then the option is an error and not silently without effect.
 
-use crate::options::{CompressDebug, Options, TextRelocations};
+use crate::options::{Options, TextRelocations};
 
 /// The options of a final link that nothing reads yet, by name.
 pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
     let options_given = [
         ("--sort-common", options.sort_common.is_some()),
-        (
-            "--compress-debug-sections",
-            options.compress_debug != CompressDebug::None,
-        ),
         ("--warn-execstack", options.warn_execstack == Some(true)),
         ("--no-undefined-version", options.no_undefined_version),
         ("--dynamic-list", !options.dynamic_lists.is_empty()),

@@ -3,6 +3,7 @@
 mod binary;
 mod binding;
 mod common;
+mod compress;
 mod contents;
 mod data_segment;
 mod dynamic_link;
@@ -46,7 +47,7 @@ use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::input::Storage;
 use crate::made::{BuildIdNote, BuildIdPlace, NOTE_HEADER};
-use crate::options::Options;
+use crate::options::{CompressDebug, Options};
 use crate::output::Traits;
 use crate::report::{Clock, Report};
 use crate::resolve::Resolved;
@@ -176,6 +177,14 @@ pub(crate) fn link<'a>(
         return Ok((report, bytes, None));
     }
     clock.lap("write");
+
+    let bytes = match options.compress_debug {
+        CompressDebug::None => bytes,
+        style => compress::compress(bytes, arch, style),
+    };
+    if options.compress_debug != CompressDebug::None {
+        clock.lap("compress");
+    }
 
     let note = build_id.and_then(|BuildIdNote { section, size }| {
         let output = layout.placements.output(section)?;

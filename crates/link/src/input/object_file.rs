@@ -636,6 +636,8 @@ fn read_relocations<'a, E: RelocationTables>(
 /// No later phase looks again whether a relocation is inside its section or names a symbol.
 fn check_relocations(object: &Object<'_>) -> Result<()> {
     for section in &object.sections {
+        // Those of packed sections are looked at when they are unpacked.
+        let is_packed = crate::compressed::is_packed(section);
         for relocation in section.relocations.iter() {
             let what =
                 if relocation.symbol != 0 && relocation.symbol as usize >= object.symbols.len() {
@@ -643,7 +645,7 @@ fn check_relocations(object: &Object<'_>) -> Result<()> {
                         "relocation names symbol {}, which does not exist",
                         relocation.symbol
                     )
-                } else if relocation.offset > section.size {
+                } else if relocation.offset > section.size && !is_packed {
                     "relocation lies outside of the section".to_owned()
                 } else {
                     continue;

@@ -110,6 +110,9 @@ pub struct Arch {
     /// Whether what is read-only after relocation has a segment without `-z relro`. Source: GNU ld
     /// `configure.tgt`, `ac_default_ld_z_relro`.
     pub relro: bool,
+    /// Whether a segment that may be written and executed is worth a warning by default. Source: GNU
+    /// ld `configure.tgt`, `ac_default_ld_warn_rwx_segments`.
+    pub warns_of_rwx_segments: bool,
     /// Whether an object without `.note.GNU-stack` wants an executable stack. Source: BFD
     /// `elf_backend_default_execstack`.
     pub executable_stack: bool,

@@ -186,6 +186,7 @@ pub static I386: Arch = Arch {
     keeps_section_symbols: false,
     separate_code: true,
     relro: true,
+    warns_of_rwx_segments: true,
     executable_stack: true,
     stack_align: 16,
     global_pointer: None,

@@ -137,6 +137,30 @@ pub enum LinkError {
     /// `-r --gc-sections` without a symbol to begin with.
     #[error("--gc-sections requires a defined symbol root specified by -e or -u")]
     NoGcRoot,
+    /// A section that the script puts at an address which is not in its region.
+    #[error("address {address:#x} of section `{section}' is not within region `{region}'")]
+    OutsideRegion {
+        /// The section.
+        section: String,
+        /// The region.
+        region: String,
+        /// The address behind the section.
+        address: u64,
+    },
+    /// A section in no region, where the script declares regions.
+    #[error("no memory region specified for loadable section `{section}'")]
+    NoRegion {
+        /// The section.
+        section: String,
+    },
+    /// Two sections at the same addresses.
+    #[error("section {} overlaps section {}", .sections[0].with(kind), .sections[1].with(kind))]
+    Overlap {
+        /// `VMA` for the addresses that they run at, `LMA` for those that they are loaded at.
+        kind: &'static str,
+        /// Both, the one with the greater address first.
+        sections: Box<[SectionRange; 2]>,
+    },
     /// The first segment begins before the headers would end.
     #[error("not enough room for program headers; leave room with SIZEOF_HEADERS, or link with -N")]
     NoRoomForHeaders,
@@ -156,6 +180,31 @@ impl LinkError {
             1 => Err(errors.remove(0)),
             _ => Err(Self::Several(errors)),
         }
+    }
+}
+
+/// The addresses of a section.
+#[derive(Debug)]
+pub struct SectionRange {
+    /// The section's name.
+    pub section: String,
+    /// Its first address.
+    pub start: u64,
+    /// Its last address.
+    pub last: u64,
+    /// Hexadecimal digits of an address.
+    pub digits: usize,
+}
+
+impl SectionRange {
+    fn with(&self, kind: &str) -> String {
+        let Self {
+            section,
+            start,
+            last,
+            digits,
+        } = self;
+        format!("{section} {kind} [{start:0digits$x},{last:0digits$x}]")
     }
 }
 

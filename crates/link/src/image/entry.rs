@@ -1,5 +1,7 @@
 //! Where a program starts, and which symbols the link was told that it needs.
 
+use klink_arch::Arch;
+
 use super::layout::ImageLayout;
 use super::values::{SymbolValue, Values};
 use crate::id::GlobalId;
@@ -28,6 +30,7 @@ pub(super) fn address(
     resolved: &Resolved<'_>,
     layout: &ImageLayout<'_>,
     values: &Values<'_, '_>,
+    arch: &Arch,
 ) -> (u64, Option<String>) {
     let asked = name(options, sources);
     let entry = asked.unwrap_or(DEFAULT_ENTRY);
@@ -44,8 +47,9 @@ pub(super) fn address(
     let is_program = options.output_kind != OutputKind::Shared;
     let mut sections = layout.outputs.sections.iter();
     let code = sections.find(|section| is_program && section.name == ENTRY_SECTION);
+    let digits = usize::from(arch.class.address_bits()) / 4;
     let instead = match code {
-        Some(code) => format!("defaulting to {:0>16x}", code.address),
+        Some(code) => format!("defaulting to {:0digits$x}", code.address),
         None => "not setting start address".to_owned(),
     };
     let is_told = match is_program {

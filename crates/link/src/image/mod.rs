@@ -5,6 +5,7 @@ mod binding;
 mod common;
 mod compress;
 mod contents;
+mod cross_refs;
 mod data_segment;
 mod dynamic_link;
 mod emit;
@@ -117,6 +118,7 @@ pub(crate) fn link<'a>(
     clock.lap("lay out");
 
     let values = Values::new(&resolved, &layout);
+    cross_refs::check(sources, &resolved, &layout, &values)?;
     let symbols = symtab::build(&symtab::TableInput {
         resolved: &resolved,
         layout: &layout,
@@ -145,7 +147,7 @@ pub(crate) fn link<'a>(
         got: &plan.got,
         got_base: plan.got.base(&values),
     };
-    let (entry, warning) = entry::address(options, sources, &resolved, &layout, &values);
+    let (entry, warning) = entry::address(options, sources, &resolved, &layout, &values, arch);
     let map = map::MapInput {
         resolved: &resolved,
         program: &program,
@@ -170,7 +172,7 @@ pub(crate) fn link<'a>(
     };
     let file = image.lay_out_file();
     image.contents = plan.contents(&relocator, &|output| file.section_number(output))?;
-    let bytes = image.fill(&file, &mut clock.report().notes)?;
+    let bytes = image.fill(&file, clock.report())?;
     if let Some(bytes) = binary::extract(options, sources, &layout, &file, &bytes)? {
         clock.lap("write");
         let report = crate::report::of_binary(clock, resolved.objects.len(), bytes.len());
@@ -192,12 +194,16 @@ pub(crate) fn link<'a>(
         let start = start as usize + NOTE_HEADER;
         Some(BuildIdPlace { start, size })
     });
+    let mut warnings = layout.warnings.clone();
+    warnings.extend(warning);
+    warnings.extend(report::rights(&layout, options, arch));
+    warnings.append(&mut clock.report().warnings);
     let report = crate::report::of_image(
         clock,
         &layout.outputs,
         resolved.objects.len(),
         symbols.symbols.len() - 1,
-        layout.warnings.iter().cloned().chain(warning).collect(),
+        warnings,
         bytes.len(),
         |output| layout.islands.count_in(output),
     );

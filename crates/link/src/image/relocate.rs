@@ -11,6 +11,7 @@ use crate::dynamic::relocations::Fate;
 use crate::error::{LinkError, OutOfRange};
 use crate::id::{ObjectId, OutputId, SectionId};
 use crate::input::{InputSection, RawRelocation};
+use crate::options::Unresolved;
 use crate::output::Traits;
 use crate::relocate::bad_relocation;
 use crate::resolve::Resolved;
@@ -91,11 +92,32 @@ impl<'a> Relocator<'a, '_> {
                     None => continue,
                 }
             }
+            if self.warns_of(object, &relocation) {
+                problems.push(Problem::Undefined(Reference {
+                    section,
+                    offset: relocation.offset,
+                    symbol: relocation.symbol,
+                }));
+            }
             let result = self.apply_one(&relocated, &relocation, bytes);
             if let Err(problem) = result {
                 problems.push(problem);
             }
         }
+    }
+
+    /// Whether a symbol that nothing defines is an error.
+    fn refuses_undefined(&self) -> bool {
+        self.rules.options.unresolved() == Unresolved::Error
+    }
+
+    /// Whether a relocation is followed with 0 for a symbol that nothing defines, and is told.
+    fn warns_of(&self, object: ObjectId, relocation: &RawRelocation) -> bool {
+        self.rules.options.unresolved() == Unresolved::Warning
+            && matches!(
+                self.values.of(object, relocation.symbol),
+                SymbolValue::Undefined { weak: false }
+            )
     }
 
     fn apply_one(
@@ -151,7 +173,7 @@ impl<'a> Relocator<'a, '_> {
             .unwrap_or_default();
         let target = self.values.of(object, relocation.symbol);
         match target {
-            SymbolValue::Undefined { weak: false } => {
+            SymbolValue::Undefined { weak: false } if self.refuses_undefined() => {
                 return Err(Problem::Undefined(Reference {
                     section,
                     offset: relocation.offset,

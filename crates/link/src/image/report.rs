@@ -1,22 +1,26 @@
 //! What is wrong with an image's relocations, told as users of linkers know it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use klink_arch::Arch;
 use object::elf;
 
+use super::layout::ImageLayout;
 use super::relocate::{Problem, Reference, Relocator};
+use super::segments::Segment;
 use crate::error::{LinkError, Result, UndefinedReference};
 use crate::id::SectionId;
 use crate::input::SymbolPlace;
-use crate::options::Options;
+use crate::options::{Options, Unresolved};
 
 /// One error for all problems; none is success. Problems came from many threads: they are told in
 /// the order of their sections.
 pub(super) fn problems(
     relocator: &Relocator<'_, '_>,
-    _options: &Options,
+    options: &Options,
     problems: Vec<Problem>,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let mut undefined: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
     let mut errors = Vec::new();
     for problem in problems {
@@ -46,10 +50,42 @@ pub(super) fn problems(
                 .collect(),
         });
     let mut all: Vec<LinkError> = undefined.collect();
+    let warnings = match options.unresolved() {
+        Unresolved::Warning => std::mem::take(&mut all),
+        Unresolved::Error | Unresolved::Ignored => Vec::new(),
+    };
     // Their texts begin with file, section and offset.
     errors.sort_by_cached_key(ToString::to_string);
     all.append(&mut errors);
-    LinkError::all(all)
+    LinkError::all(all)?;
+    Ok(warnings.iter().map(ToString::to_string).collect())
+}
+
+/// Warnings about segments that may be written and executed (bfd/elf.c,
+/// `assign_file_positions_except_relocs`).
+pub(super) fn rights(layout: &ImageLayout<'_>, options: &Options, arch: &Arch) -> Vec<String> {
+    let all = elf::PF_R.0 | elf::PF_W.0 | elf::PF_X.0;
+    let output = options.output.as_deref().unwrap_or(Path::new("a.out"));
+    let warning = |segment: &Segment| match segment.segment_type {
+        kind if kind == elf::PT_TLS.0 && segment.flags & elf::PF_X.0 != 0 => Some(format!(
+            "{} has a TLS segment with execute permission",
+            output.display()
+        )),
+        kind if kind == elf::PT_LOAD.0 && segment.flags & all == all => Some(format!(
+            "{} has a LOAD segment with RWX permissions",
+            output.display()
+        )),
+        _ => None,
+    };
+    if !options
+        .warn_rwx_segments
+        .unwrap_or(arch.warns_of_rwx_segments)
+    {
+        return Vec::new();
+    }
+    let segments = layout.segments.segments.iter();
+    let held = segments.filter(|segment| segment.memory_size != 0);
+    held.filter_map(warning).collect()
 }
 
 fn describe(relocator: &Relocator<'_, '_>, reference: &Reference) -> UndefinedReference {

@@ -20,6 +20,7 @@ use crate::id::{Id, IdVec, OutputId, SectionId};
 use crate::layout::align_up;
 use crate::options::{Options, OutputKind};
 use crate::output::{OutputSection, Piece, Traits};
+use crate::report::Report;
 use crate::resolve::Resolved;
 use crate::symtab::{OutputPlace, Strings};
 use crate::write::{Encoder, FIRST_RESERVED, Header, Sizes};
@@ -349,8 +350,8 @@ impl Image<'_, '_> {
     ///
     /// # Errors
     /// Everything that is wrong with relocations, told at once; with `--noinhibit-exec` these are
-    /// `complaints` instead.
-    pub(super) fn fill(&self, file: &ImageFile, complaints: &mut Vec<String>) -> Result<Buffer> {
+    /// notes of `report` instead.
+    pub(super) fn fill(&self, file: &ImageFile, report: &mut Report) -> Result<Buffer> {
         let mut bytes = Buffer::zeroed(file.size as usize);
         self.write_headers(file, &mut bytes);
         let problems = Mutex::new(Vec::new());
@@ -367,9 +368,10 @@ impl Image<'_, '_> {
         let problems = problems.into_inner().unwrap_or_default();
         match super::report::problems(self.relocator, self.options, problems) {
             Err(wrong) if self.options.no_inhibit_exec => {
-                complaints.extend(wrong.to_string().lines().map(str::to_owned));
+                let lines = wrong.to_string();
+                report.notes.extend(lines.lines().map(str::to_owned));
             }
-            judged => judged?,
+            judged => report.warnings.extend(judged?),
         }
         self.sort_sections(file, &mut bytes);
         self.fill_unwind_header(file, &mut bytes)?;

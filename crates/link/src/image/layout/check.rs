@@ -1,17 +1,39 @@
 //! What is refused of a finished layout.
 
+use hashbrown::HashSet;
+
 use super::*;
+use crate::error::SectionRange;
+use crate::id::Id;
+use crate::output::OutputSection;
+
+/// Which of a section's two addresses is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Run,
+    Load,
+}
 
 impl<'a> Layouter<'a, '_> {
-    /// Refuses sections that do not fit into their regions, or belong to none where the script
-    /// declares regions.
-    pub(super) fn check_regions(&self) -> Result<()> {
-        if self.regions.is_empty() {
-            return Ok(());
-        }
+    /// Refuses what does not fit.
+    pub(super) fn check_places(&mut self) -> Result<()> {
         let mut errors = Vec::new();
-        for item in &self.items {
-            let LayoutItem::Section(id) = *item else {
+        self.check_regions(&mut errors);
+        if self.options.check_sections != Some(false) {
+            self.check_overlaps(&mut errors);
+        }
+        LinkError::all(errors)
+    }
+
+    /// Refuses sections that do not fit into their regions, or belong to none where the script
+    /// declares regions (ld/ldlang.c, `lang_size_sections_1`, `os_region_check`).
+    fn check_regions(&mut self, errors: &mut Vec<LinkError>) {
+        if self.regions.is_empty() {
+            return;
+        }
+        let mut full = HashMap::<RegionId, (usize, u64), RandomState>::default();
+        for index in 0..self.items.len() {
+            let LayoutItem::Section(id) = self.items[index] else {
                 continue;
             };
             let Some(output) = self.statements[id].output else {
@@ -21,21 +43,118 @@ impl<'a> Layouter<'a, '_> {
             if section.removed || !section.traits.contains(Traits::ALLOC) {
                 continue;
             }
-            let named = self.placed_in[id].0;
-            let region = named.unwrap_or_else(|| self.regions.default_for(section.traits));
-            let region = self.regions.get(region);
-            let last = section.address.wrapping_add(section.size);
-            let over = last
-                .saturating_sub(region.origin)
-                .saturating_sub(region.length);
-            if over > 0 || section.address < region.origin {
-                errors.push(LinkError::RegionOverflow {
-                    section: String::from_utf8_lossy(section.name).into_owned(),
-                    region: region.name.clone(),
-                    over,
-                });
+            let name = String::from_utf8_lossy(section.name).into_owned();
+            let (region, has_address) = (self.region_of(id, output), self.has_address(id, output));
+            if region == DEFAULT && !has_address && !section.is_tbss() {
+                match self.options.check_sections {
+                    Some(false) => self.warnings.push(format!(
+                        "no memory region specified for loadable section `{name}'"
+                    )),
+                    _ => errors.push(LinkError::NoRegion { section: name }),
+                }
+                continue;
+            }
+            let mut places = vec![(region, section.address, has_address)];
+            if let Some(load_region) = self.placed_in[id].1.filter(|&load| load != region)
+                && section.traits.contains(Traits::LOAD)
+            {
+                places.push((load_region, section.load_address, false));
+            }
+            for (region, start, has_address) in places {
+                let end = start.wrapping_add(section.memory_size());
+                let bounds = self.regions.get(region);
+                let over = end.wrapping_sub(bounds.origin.wrapping_add(bounds.length));
+                if let Some((_, last)) = full.get_mut(&region) {
+                    *last = over;
+                } else if end >= bounds.origin && end - bounds.origin <= bounds.length {
+                    // It fits.
+                } else if has_address {
+                    errors.push(LinkError::OutsideRegion {
+                        section: name.clone(),
+                        region: bounds.name.clone(),
+                        address: end,
+                    });
+                } else {
+                    full.insert(region, (errors.len(), over));
+                    errors.push(LinkError::RegionOverflow {
+                        section: name.clone(),
+                        region: bounds.name.clone(),
+                        over,
+                    });
+                }
             }
         }
-        LinkError::all(errors)
+        // By how much a region overflows is known behind its last section.
+        for (error, last) in full.into_values() {
+            if let LinkError::RegionOverflow { over, .. } = &mut errors[error] {
+                *over = last;
+            }
+        }
+    }
+
+    /// Refuses sections that share addresses (ld/ldlang.c, `lang_check_section_addresses`): those
+    /// that they are loaded at; and those that they run at, unless two begin at the same one, which
+    /// is what overlays do.
+    fn check_overlaps(&self, errors: &mut Vec<LinkError>) {
+        let has_room = |id: &OutputId| {
+            let section = &self.outputs.sections[*id];
+            section.traits.contains(Traits::ALLOC) && !section.is_tbss() && section.size != 0
+        };
+        let mut all: Vec<OutputId> = self
+            .outputs
+            .order
+            .iter()
+            .copied()
+            .filter(has_room)
+            .collect();
+        let section = |id: OutputId| &self.outputs.sections[id];
+        all.sort_by_key(|&id| section(id).load_address);
+        let loaded = all.iter().copied();
+        let loaded: Vec<OutputId> = loaded
+            .filter(|&id| section(id).traits.contains(Traits::LOAD))
+            .collect();
+        let mut told = HashSet::new();
+        for pair in loaded.windows(2) {
+            if let Some(error) = self.overlap(pair[0], pair[1], Kind::Load) {
+                told.insert(pair[1].index());
+                errors.push(error);
+            }
+        }
+        all.sort_by_key(|&id| section(id).address);
+        let is_overlaid = |pair: &[OutputId]| section(pair[0]).address == section(pair[1]).address;
+        if all.windows(2).any(is_overlaid) {
+            return;
+        }
+        for pair in all.windows(2) {
+            if !told.contains(&pair[1].index()) {
+                errors.extend(self.overlap(pair[0], pair[1], Kind::Run));
+            }
+        }
+    }
+
+    /// What is wrong if `next`, which does not begin in front of `first`, begins inside it.
+    fn overlap(&self, first: OutputId, next: OutputId, kind: Kind) -> Option<LinkError> {
+        let range = |id: OutputId| {
+            let section: &OutputSection<'_> = &self.outputs.sections[id];
+            let start = match kind {
+                Kind::Run => section.address,
+                Kind::Load => section.load_address,
+            };
+            SectionRange {
+                section: String::from_utf8_lossy(section.name).into_owned(),
+                start,
+                last: start.wrapping_add(section.size).wrapping_sub(1),
+                digits: usize::from(self.arch.class.address_bits()) / 4,
+            }
+        };
+        let (first, next) = (range(first), range(next));
+        let overlaps = next.start <= first.last || first.last < first.start;
+        overlaps.then(|| LinkError::Overlap {
+            kind: match kind {
+                Kind::Run => "VMA",
+                Kind::Load => "LMA",
+            },
+            sections: Box::new([next, first]),
+        })
     }
 }

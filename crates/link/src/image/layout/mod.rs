@@ -270,7 +270,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
         self.execute(Phase::Final)?;
         let relro = self.data_segment.relro_range();
         segments.place_in_file(self.file_input(relro))?;
-        self.check_regions()?;
+        self.check_places()?;
         Ok(ImageLayout {
             outputs: self.outputs,
             placements: self.placements,

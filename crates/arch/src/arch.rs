@@ -116,6 +116,9 @@ pub struct Arch {
     /// Whether an object without `.note.GNU-stack` wants an executable stack. Source: BFD
     /// `elf_backend_default_execstack`.
     pub executable_stack: bool,
+    /// Whether GNU ld warns when inputs make the stack executable (ld/configure.tgt,
+    /// `ac_default_ld_warn_execstack`).
+    pub warns_of_executable_stack: bool,
     /// `p_align` of PT_GNU_STACK. Source: BFD `elf_backend_stack_align`.
     pub stack_align: u64,
     /// The symbol that the global pointer is at, for relocations that count from it.

@@ -188,6 +188,7 @@ pub static I386: Arch = Arch {
     relro: true,
     warns_of_rwx_segments: true,
     executable_stack: true,
+    warns_of_executable_stack: true,
     stack_align: 16,
     global_pointer: None,
     image_stub: None,

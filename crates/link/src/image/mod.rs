@@ -10,6 +10,7 @@ mod data_segment;
 mod dynamic_link;
 mod emit;
 mod entry;
+mod executable_stack;
 mod got;
 pub(crate) mod layout;
 mod made_sections;
@@ -157,6 +158,8 @@ pub(crate) fn link<'a>(
         arch,
     };
     map.tell(entry, clock.report());
+    let stack = executable_stack::warnings(options, &resolved, arch);
+    clock.report().notes.extend(stack);
     let mut image = write::Image {
         resolved: &resolved,
         layout: &layout,

@@ -378,7 +378,10 @@ impl<'a, 'l> Layouter<'a, 'l> {
     fn execute(&mut self, phase: Phase) -> Result<()> {
         self.phase = phase;
         self.pass += 1;
-        self.regions.reset();
+        // The last pass moves nothing: how full regions are stays for reports.
+        if phase != Phase::Final {
+            self.regions.reset();
+        }
         self.gaps.clear();
         self.current_section = None;
         self.prefer_next = false;

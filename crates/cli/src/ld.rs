@@ -36,7 +36,10 @@ fn main() -> ExitCode {
 fn finish(report: &klink_link::Report, options: &klink_link::Options) -> ExitCode {
     // As with warnings: a link does not depend on whether anyone reads this.
     let _ = io::stdout().write_all(report.printed.as_bytes());
-    say(report.notes.iter().map(|note| format!("ld.klink: {note}\n")));
+    say(report
+        .notes
+        .iter()
+        .map(|note| format!("ld.klink: {note}\n")));
     let warnings = report.warnings.iter();
     say(warnings.map(|warning| format!("ld.klink: warning: {warning}\n")));
     say(options.stats.then(|| report.stats().to_string()));

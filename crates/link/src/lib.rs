@@ -23,9 +23,9 @@ mod merge;
 mod module;
 mod options;
 mod orphans;
+pub mod output;
 mod output_file;
 mod pattern_index;
-pub mod output;
 mod relocate;
 mod report;
 pub mod resolve;
@@ -45,8 +45,8 @@ pub use error::{LinkError, OutOfRange, Result};
 pub use options::{
     BuildId, ByteOrder, CompressDebug, Definition, Destination, DiscardLocals, DynamicLinker,
     ErrorLimit, HashStyle, Input, InputName, Magic, ModuleOptions, Options, OrphanHandling,
-    OutputFormat, OutputKind, ScriptFile, SortCommon, SortSection, Strip, Symbolic, TextRelocations, Unique,
-    Unresolved, UnresolvedPolicy,
+    OutputFormat, OutputKind, ScriptFile, SortCommon, SortSection, Strip, Symbolic,
+    TextRelocations, Unique, Unresolved, UnresolvedPolicy,
 };
 pub use report::{Report, SectionReport};
 pub use script::unexecuted_constructs;
@@ -102,7 +102,9 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     let mut resolved = input::load_inputs(
         options,
         &inputs,
-        sources.externs().chain(image::entry_symbol(options, &sources)),
+        sources
+            .externs()
+            .chain(image::entry_symbol(options, &sources)),
         &storage,
         wanted.map(target::ident),
     )?;

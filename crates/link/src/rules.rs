@@ -1,6 +1,6 @@
 //! What the linker executes of a script: output rules with their patterns, and statements.
 
-use klink_script::{Expr, FilePattern, Pattern, Placement, SectionType, Span};
+use klink_script::{Expr, FilePattern, Pattern, Placement, SectionType};
 
 /// A compiled script.
 #[derive(Default)]
@@ -26,7 +26,6 @@ pub(crate) struct OutputRule<'a> {
 pub(crate) struct OutputSpec {
     /// Number of the script that the statement stands in, for errors.
     pub source: usize,
-    pub span: Span,
     /// The address in front of the colon.
     pub address: Option<Expr>,
     /// The type in parentheses.

@@ -46,7 +46,8 @@ impl Expr {
     pub fn placed_sections(&self) -> Vec<&str> {
         let mut names = Vec::new();
         self.walk(&mut |expr| {
-            if let ExprKind::NameCall(NameFunction::Addr | NameFunction::LoadAddr, name) = &expr.kind
+            if let ExprKind::NameCall(NameFunction::Addr | NameFunction::LoadAddr, name) =
+                &expr.kind
             {
                 names.push(name.value.as_str());
             }

@@ -123,9 +123,9 @@ impl<'a, 'l> Marker<'a, 'l> {
         if was_mentioned && !self.start_stop_gc && follow == Follow::All {
             return;
         }
-        if !was_mentioned && let Some(sections) = self.between(global) {
+        if !was_mentioned && let Some(sections) = self.between(global).map(<[_]>::to_vec) {
             if !self.start_stop_gc {
-                for section in sections.to_vec() {
+                for section in sections {
                     self.keep(section);
                 }
             }

@@ -337,8 +337,11 @@ fn unmentioned(resolved: &Resolved<'_>, marker: &Marker<'_, '_>) -> Vec<GlobalId
 pub(crate) struct KeepPatterns<'a, 'l> {
     rules: &'l Rules<'a>,
     /// For each section name, the patterns that match it: rule, part and pattern.
-    by_name: HashMap<&'a [u8], Vec<(usize, usize, usize)>, RandomState>,
+    by_name: HashMap<&'a [u8], Vec<PatternPlace>, RandomState>,
 }
+
+/// Rule, part and pattern.
+type PatternPlace = (usize, usize, usize);
 
 impl<'a, 'l> KeepPatterns<'a, 'l> {
     pub(crate) fn new(rules: &'l Rules<'a>) -> Self {

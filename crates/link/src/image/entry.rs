@@ -35,11 +35,10 @@ pub(super) fn address(
     let asked = name(options, sources);
     let entry = asked.unwrap_or(DEFAULT_ENTRY);
     let symbol = resolved.global(entry.as_bytes());
-    match symbol.map(|symbol| values.global(symbol)) {
-        Some(SymbolValue::Address { address, .. } | SymbolValue::Absolute(address)) => {
-            return (address, None);
-        }
-        _ => {}
+    if let Some(SymbolValue::Address { address, .. } | SymbolValue::Absolute(address)) =
+        symbol.map(|symbol| values.global(symbol))
+    {
+        return (address, None);
     }
     if let Some(number) = number(entry) {
         return (number, None);

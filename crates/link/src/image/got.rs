@@ -342,15 +342,13 @@ impl Got {
             let dynamic = dynamic.filter(|_| is_dynamic(rules.options));
             let mut stored = value;
             match (dynamic, owner) {
-                (Some(dynamic), _) if target.is_bound => {
-                    if !target.is_absolute && !target.is_zero {
-                        relocations.push(DynamicRelocation {
-                            place,
-                            symbol: 0,
-                            number: dynamic.table_relative,
-                            addend: value.cast_signed(),
-                        });
-                    }
+                (Some(dynamic), _) if target.is_bound && !target.is_absolute && !target.is_zero => {
+                    relocations.push(DynamicRelocation {
+                        place,
+                        symbol: 0,
+                        number: dynamic.table_relative,
+                        addend: value.cast_signed(),
+                    });
                 }
                 (Some(dynamic), SlotOwner::Global(id)) if !target.is_zero => {
                     stored = 0;
@@ -375,7 +373,7 @@ impl Got {
         }
         let needs_one = |owner: &&SlotOwner| {
             let target = slot_target(**owner, rules);
-            !target.is_zero && !(target.is_bound && target.is_absolute)
+            !(target.is_zero || target.is_bound && target.is_absolute)
         };
         self.slots.iter().filter(needs_one).count() as u64
     }

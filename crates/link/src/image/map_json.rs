@@ -126,7 +126,7 @@ pub(super) fn text(input: &MapInput<'_, '_>, entry: u64) -> String {
         entry: hex(entry),
         regions: layout
             .regions
-            .from_script()
+            .of_script()
             .map(|region| RegionMap {
                 name: region.name.clone(),
                 origin: hex(region.origin),

@@ -7,7 +7,7 @@ use super::regions::Regions;
 /// The table as text.
 pub(super) fn text(regions: &Regions) -> String {
     let mut text = "Memory region         Used Size  Region Size  %age Used\n".to_owned();
-    for region in regions.from_script() {
+    for region in regions.of_script() {
         let used = region.current.wrapping_sub(region.origin);
         text += &format!("{:>16}: {}{}", region.name, size(used), size(region.length));
         if region.length != 0 {

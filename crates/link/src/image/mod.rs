@@ -104,7 +104,6 @@ pub(crate) fn link<'a>(
     })?;
     clock.lap("plan tables");
 
-    let has_discards = assigned.has_discards;
     let layouter = Layouter::new(LayoutInput {
         resolved: &resolved,
         program: &program,
@@ -115,7 +114,7 @@ pub(crate) fn link<'a>(
         merges,
         unwind,
     })?;
-    let layout = layouter.run(has_discards)?;
+    let layout = layouter.run()?;
     clock.lap("lay out");
 
     let values = Values::new(&resolved, &layout);

@@ -101,7 +101,7 @@ impl Regions {
     }
 
     /// The regions of scripts, in order.
-    pub(super) fn from_script(&self) -> impl Iterator<Item = &Region> {
+    pub(super) fn of_script(&self) -> impl Iterator<Item = &Region> {
         self.regions.iter().skip(1)
     }
 

@@ -216,7 +216,6 @@ impl<'a> Relocator<'a, '_> {
                 .output()
                 .map_or(0, |output| self.layout.outputs.sections[output].address),
             size: self.symbol_size(object, relocation.symbol),
-            ..Formula::default()
         };
         let far = row.far_from_gp.filter(|_| self.is_far_from_gp(target));
         let result = match far {

@@ -204,10 +204,7 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
         if !defined && !stays_undefined(input, id) {
             continue;
         }
-        let binding = match (
-            local,
-            weak && !matches!(input.layout.symbols.get(&id), Some(_)),
-        ) {
+        let binding = match (local, weak && !input.layout.symbols.contains_key(&id)) {
             (true, _) => elf::STB_LOCAL.0,
             (false, true) => elf::STB_WEAK.0,
             (false, false) => strong,

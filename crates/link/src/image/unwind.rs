@@ -43,8 +43,10 @@ pub(super) struct UnwindInputs {
 impl UnwindInputs {
     /// Reads the sections that go to `.eh_frame`.
     pub(super) fn read(resolved: &Resolved<'_>, outputs: &Outputs<'_>, arch: &Arch) -> Self {
-        let mut inputs = Self::default();
-        inputs.output = outputs.by_name(NAME);
+        let mut inputs = Self {
+            output: outputs.by_name(NAME),
+            ..Self::default()
+        };
         let Some(output) = inputs.output else {
             return inputs;
         };

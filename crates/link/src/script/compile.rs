@@ -296,7 +296,6 @@ impl<'a, 's> Compiler<'a, 's> {
         self.source = source;
         let spec = OutputSpec {
             source: self.source,
-            span: output.name.span,
             address: output.address.clone(),
             section_type: output.section_type.as_ref().map(|kind| kind.value.clone()),
             load_address: output.load_address.clone(),

@@ -104,7 +104,6 @@ pub(crate) struct ImageLayout<'a> {
     /// The fills of FILL statements, by number.
     pub(super) statement_fills: HashMap<u32, FillId>,
     pub(super) regions: Regions,
-    pub(super) has_discards: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -256,7 +255,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
     }
 
     /// Executes the script until nothing moves.
-    pub(super) fn run(mut self, has_discards: bool) -> Result<ImageLayout<'a>> {
+    pub(super) fn run(mut self) -> Result<ImageLayout<'a>> {
         self.execute(Phase::Mark)?;
         self.remove_empty_sections();
         self.align_thread_local();
@@ -287,7 +286,6 @@ impl<'a, 'l> Layouter<'a, 'l> {
             told: self.told,
             statement_fills: self.statement_fills,
             regions: self.regions,
-            has_discards,
             warnings: self.warnings,
         })
     }

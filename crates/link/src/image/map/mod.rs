@@ -218,7 +218,7 @@ impl Map<'_, '_> {
         let line = format!("{name:<16} {origin:<18} {length:<18} {attributes}\n");
         self.out.push_str(&line);
         let regions = &self.input.layout.regions;
-        for region in regions.from_script().chain([regions.default_region()]) {
+        for region in regions.of_script().chain([regions.default_region()]) {
             let origin = self.digits(region.origin);
             let length = self.digits(region.length);
             let line = format!("{:<16} 0x{origin:<16} 0x", region.name);

@@ -62,6 +62,9 @@ pub struct Arch {
     pub abi_version: u8,
     /// `e_flags` that GNU ld writes whatever the inputs have; `None`: the first input's.
     pub elf_flags: Option<u32>,
+    /// `e_flags` instead, where OUTPUT_ARCH names one of these. Source: BFD
+    /// `elf_backend_final_write_processing` of the target.
+    pub elf_flags_of_arch: &'static [(&'static str, u32)],
     /// Names that `ld -m` takes, the one that `ld -V` shows first. Source: GNU ld `emulparams/`.
     pub emulations: &'static [&'static str],
     /// Output formats that `OUTPUT_FORMAT` and `--oformat` take, the default one first. A name

@@ -585,6 +585,13 @@ pub static HPPA32: Arch = Arch {
     // PA-RISC 1.1: the emulation's default machine (ld/emulparams/hppalinux.sh, ARCH; bfd/elf-hppa.h,
     // elf_hppa_final_write_processing)
     elf_flags: Some(0x210),
+    elf_flags_of_arch: &[
+        ("hppa", 0x20b),
+        ("hppa1.0", 0x20b),
+        ("hppa:hppa1.0", 0x20b),
+        ("hppa2.0", 0x214),
+        ("hppa:hppa2.0", 0x214),
+    ],
     emulations: &["hppalinux"],
     bfd_names: &["elf32-hppa-linux"],
     bfd_arch: &[
@@ -681,6 +688,7 @@ pub static HPPA64: Arch = Arch {
     abi_version: 1,
     // PA-RISC 2.0, wide, nil pointers trap (bfd/elf-hppa.h, elf_hppa_final_write_processing)
     elf_flags: Some(0x9_0214),
+    elf_flags_of_arch: &[],
     emulations: &["hppa64linux"],
     bfd_names: &["elf64-hppa-linux"],
     bfd_arch: &["hppa2.0w", "hppa:hppa2.0w"],

@@ -168,6 +168,7 @@ pub static I386: Arch = Arch {
     osabi: 0,
     abi_version: 0,
     elf_flags: None,
+    elf_flags_of_arch: &[],
     emulations: &["elf_i386"],
     bfd_names: &["elf32-i386"],
     bfd_arch: &["i386"],

@@ -189,6 +189,7 @@ pub static X86_64: Arch = Arch {
     osabi: 0,
     abi_version: 0,
     elf_flags: None,
+    elf_flags_of_arch: &[],
     emulations: &["elf_x86_64"],
     bfd_names: &["elf64-x86-64"],
     bfd_arch: &["i386:x86-64"],

@@ -147,7 +147,7 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
         layout: &layout,
         symbols: &symbols,
         arch,
-        flags: target::flags(&resolved, arch),
+        flags: target::flags(&resolved, arch, sources.output_arch()),
         os_abi: arch.osabi,
         statement_bytes: &statement_bytes,
         build_id,

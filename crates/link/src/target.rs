@@ -114,8 +114,13 @@ fn describe(ident: ElfIdent) -> String {
     )
 }
 
-/// `e_flags` of the output: what the architecture always has, or else the first object's.
-pub(crate) fn flags(resolved: &Resolved<'_>, arch: &Arch) -> u32 {
+/// `e_flags` of the output: those of the OUTPUT_ARCH, or what the architecture always has, or else
+/// the first object's.
+pub(crate) fn flags(resolved: &Resolved<'_>, arch: &Arch, output_arch: Option<&str>) -> u32 {
+    let mut named = arch.elf_flags_of_arch.iter();
+    if let Some(&(_, flags)) = named.find(|row| Some(row.0) == output_arch) {
+        return flags;
+    }
     let inputs = resolved.objects.iter().map(|object| object.flags);
     arch.elf_flags
         .or_else(|| inputs.into_iter().find(|&flags| flags != 0))

@@ -6,13 +6,18 @@ use object::elf;
 use crate::id::{GlobalId, IdVec, ObjectId};
 use crate::input::InputSection;
 use crate::layout::align_up;
+use crate::options::SortCommon;
 use crate::resolve::{Definition, MadePlace, Resolved};
 
 /// What patterns of scripts call the sections of common symbols.
 pub(crate) const NAME: &[u8] = b"COMMON";
 
+/// Alignments, as powers of two, from which on `--sort-common` makes no difference (ld/ldlang.c,
+/// `lang_common`).
+const MAX_SORTED_POWER: [u32; 2] = [4, 5];
+
 /// Gives every common symbol its place.
-pub(super) fn allocate(resolved: &mut Resolved<'_>) {
+pub(super) fn allocate(resolved: &mut Resolved<'_>, sort: Option<SortCommon>) {
     let mut per_object: IdVec<ObjectId, Vec<GlobalId>> =
         IdVec::filled(Vec::new(), resolved.objects.len());
     let mut any = false;
@@ -26,9 +31,21 @@ pub(super) fn allocate(resolved: &mut Resolved<'_>) {
         return;
     }
     for object in per_object.ids() {
-        let globals = std::mem::take(&mut per_object[object]);
+        let mut globals = std::mem::take(&mut per_object[object]);
         if globals.is_empty() {
             continue;
+        }
+        let power = |id: &GlobalId, most: u32| match resolved.globals[*id].definition {
+            Definition::Common { align, .. } => align.trailing_zeros().min(most),
+            _ => 0,
+        };
+        let [most_falling, most_rising] = MAX_SORTED_POWER;
+        match sort {
+            None => {}
+            Some(SortCommon::Descending) => {
+                globals.sort_by_key(|id| std::cmp::Reverse(power(id, most_falling)));
+            }
+            Some(SortCommon::Ascending) => globals.sort_by_key(|id| power(id, most_rising)),
         }
         let flags = elf::SHF_ALLOC.0 | elf::SHF_WRITE.0;
         let section = resolved.add_made(

@@ -69,7 +69,7 @@ pub(crate) fn link<'a>(
     build_id: Option<BuildIdNote>,
     mut clock: Clock,
 ) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
-    common::allocate(&mut resolved);
+    common::allocate(&mut resolved, options.sort_common);
     let made = MadeSections::add(&mut resolved, options, arch, storage);
     let program = script::compile(sources, storage, &mut resolved, false)?;
     wrap::check_required(options, &resolved)?;
@@ -170,7 +170,7 @@ pub(crate) fn link<'a>(
         options,
         arch,
         entry,
-        flags: target::flags(&resolved, arch),
+        flags: target::flags(&resolved, arch, sources.output_arch()),
     };
     let file = image.lay_out_file();
     image.contents = plan.contents(&relocator, &|output| file.section_number(output))?;

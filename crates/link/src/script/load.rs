@@ -2,6 +2,7 @@
 
 mod builtin;
 mod insert;
+mod named;
 mod sources;
 
 use std::path::{Path, PathBuf};
@@ -67,6 +68,7 @@ pub(crate) fn load<'a>(
         sources: Sources::default(),
         pieces: Vec::new(),
         pending: Vec::new(),
+        names: Vec::new(),
         startup: None,
         folders: options.library_paths.clone(),
         groups: last_group(options),
@@ -75,6 +77,8 @@ pub(crate) fn load<'a>(
     loader.command_line()?;
     let mut inputs = loader.open_inputs(storage)?;
     loader.add_default(&mut inputs, storage)?;
+    loader.add_named_files();
+    inputs.extend(loader.open_inputs(storage)?);
     loader.read_version_scripts()?;
     if let Err(insert) = insert::insert(&mut loader.pieces) {
         let diagnostic =
@@ -134,6 +138,8 @@ struct Loader<'o> {
     sources: Sources,
     pieces: Pieces,
     pending: Vec<Pending>,
+    /// The inputs so far, as they were named.
+    names: Vec<String>,
     /// The file of STARTUP.
     startup: Option<Pending>,
     /// `-L`, then SEARCH_DIR.
@@ -218,6 +224,7 @@ impl Loader<'_> {
     ) -> Result<()> {
         let input = &pending.input;
         let path = self.find_input(&pending)?;
+        self.names.push(input_name(&input.name));
         let file = storage.files.open(&path)?;
         if !input.binary && looks_like_text(file.bytes()) {
             let context = Context {
@@ -262,6 +269,26 @@ impl Loader<'_> {
         let source = Source::new(BUILT_IN, text);
         let commands = parsed(&source, klink_script::parse)?.commands;
         self.add_script(source, commands, &Context::default(), 0)
+    }
+
+    /// Makes inputs of the files that patterns name and nothing else does.
+    fn add_named_files(&mut self) {
+        for (source, span, name) in named::named_files(&self.pieces, &self.sources) {
+            if self.names.contains(&name) {
+                continue;
+            }
+            self.names.push(name.clone());
+            self.pending.push(Pending {
+                input: Input {
+                    name: InputName::File(PathBuf::from(name)),
+                    whole_archive: false,
+                    binary: false,
+                    group: None,
+                },
+                from: Some((source, span, PathBuf::new())),
+                depth: 0,
+            });
+        }
     }
 
     fn read_version_scripts(&mut self) -> Result<()> {

@@ -148,6 +148,15 @@ impl Sources {
         self.output.as_ref()
     }
 
+    /// The name that the last OUTPUT_ARCH gives.
+    pub(crate) fn output_arch(&self) -> Option<&str> {
+        let name = self.last(|command| match command {
+            Command::OutputArch(name) => Some(name),
+            _ => None,
+        });
+        name.map(|name| name.value.as_str())
+    }
+
     /// The symbol that ENTRY names, on its own or in SECTIONS; `-e` comes first (ld/ldlang.c,
     /// `lang_add_entry`).
     pub(crate) fn entry(&self) -> Option<&Name> {

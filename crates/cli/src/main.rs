@@ -7,6 +7,7 @@
 mod compressed;
 mod demo;
 mod inspect;
+mod kallsyms;
 
 use std::process::ExitCode;
 
@@ -32,11 +33,13 @@ struct CommandLine {
 enum Command {
     Demo(demo::Options),
     Inspect(inspect::Options),
+    Kallsyms(kallsyms::Options),
 }
 
 fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Kallsyms(options) => kallsyms::run(&options),
     }
 }

@@ -123,7 +123,7 @@ pub struct Plan {
     /// Of each symbol, its place among all if they were at one address, and whether it is per-CPU.
     ranks: Vec<u32>,
     percpu: Vec<bool>,
-    /// Symbols in the order of their names. Of those with equal names, the first is marked.
+    /// What [`sort`] says (`compare_names`).
     by_name: Vec<(u32, bool)>,
 }
 
@@ -152,13 +152,18 @@ impl Plan {
             return Err(PlanError::Tokens(tokens.table.len()));
         }
         let layout = lay_out(&format, &tokens, &codes, symbols.len());
-        let by_name = sort_by_name(&format, symbols);
+        let mut by_name = sort(symbols.iter().map(|symbol| symbol.name));
+        let ranks = rank(symbols, &by_name);
+        if format.lto_clang {
+            let names = symbols.iter().map(|symbol| symbol.name);
+            by_name = sort(names.map(without_llvm_suffix));
+        }
         Ok(Self {
             format,
             layout,
             tokens,
             codes,
-            ranks: rank(symbols),
+            ranks,
             percpu: symbols.iter().map(|symbol| symbol.percpu).collect(),
             by_name,
         })
@@ -403,21 +408,11 @@ fn key(name: &[u8]) -> u64 {
     u64::from_be_bytes(first)
 }
 
-/// `compare_names`
-fn sort_by_name(format: &Format, symbols: &[Symbol<'_>]) -> Vec<(u32, bool)> {
-    if !format.version.has_seqs() {
-        return Vec::new();
-    }
-    let cut = |name| {
-        if format.lto_clang {
-            without_llvm_suffix(name)
-        } else {
-            name
-        }
-    };
+/// The symbols in the order of their names. Of those with equal names, the first is marked.
+fn sort<'n>(names: impl Iterator<Item = &'n [u8]>) -> Vec<(u32, bool)> {
     let mut names: Vec<(u64, &[u8], u32)> = (0_u32..)
-        .zip(symbols)
-        .map(|(index, symbol)| (key(cut(symbol.name)), cut(symbol.name), index))
+        .zip(names)
+        .map(|(index, name)| (key(name), name, index))
         .collect();
     names.sort_unstable();
     let mut before: Option<&[u8]> = None;
@@ -437,10 +432,11 @@ fn without_llvm_suffix(name: &[u8]) -> &[u8] {
 
 /// The order of symbols at one address. Linux's generator leaves those that are equal for
 /// [`Symbol::rank`] in the order of its input, which `nm -n` sorts by name.
-fn rank(symbols: &[Symbol<'_>]) -> Vec<u32> {
+fn rank(symbols: &[Symbol<'_>], by_name: &[(u32, bool)]) -> Vec<u32> {
+    let by_name = by_name.iter().map(|&(index, _)| index);
     let mut order: Vec<_> = (0_u32..)
-        .zip(symbols)
-        .map(|(index, symbol)| (symbol.rank(), key(symbol.name), symbol.name, index))
+        .zip(by_name)
+        .filter_map(|(place, index)| Some((symbols.get(index as usize)?.rank(), place, index)))
         .collect();
     order.sort_unstable();
     let mut ranks = vec![0; symbols.len()];

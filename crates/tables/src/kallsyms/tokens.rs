@@ -94,12 +94,10 @@ fn tokens(meaning: &[Option<[u8; 2]>; 256], is_character: &[bool; 256]) -> Token
 
 /// The names during the replacement, in one row with a slot between any two.
 ///
-/// A code that has replaced others stays at the slot of the first of them; `widths` says at its
-/// first and at its last slot how many slots it has. So its neighbours are found from both sides.
+/// A code that has replaced others stays at the slot of the first of them; its first and its last
+/// slot know how many slots it has. So its neighbours are found from both sides.
 struct Text {
-    /// A code, [`COVERED`] or [`GAP`].
-    slots: Vec<u16>,
-    widths: Vec<u16>,
+    slots: Vec<Slot>,
     /// How often each pair occurs now, overlapping ones (the two in `aaa`) included.
     counts: Vec<u32>,
     /// Slots at which each pair may begin, ascending.
@@ -107,37 +105,52 @@ struct Text {
     is_character: [bool; 256],
 }
 
+#[derive(Clone, Copy)]
+struct Slot {
+    /// A code, [`COVERED`] or [`GAP`].
+    code: u16,
+    /// Slots of the code that begins or ends here.
+    width: u16,
+}
+
 /// A slot between names.
 const GAP: u16 = 0x100;
 /// A slot that belongs to the code before it.
 const COVERED: u16 = 0x101;
 
+impl Slot {
+    fn new(code: u16) -> Self {
+        Self { code, width: 1 }
+    }
+}
+
 impl Text {
     fn of<'n>(names: impl Iterator<Item = (u8, &'n [u8])>) -> Self {
-        let mut slots = vec![GAP];
+        let mut slots = vec![Slot::new(GAP)];
         let mut is_character = [false; 256];
         let mut counts = vec![0_u32; 0x1_0000];
         for (kind, name) in names {
             let mut before = kind;
             is_character[usize::from(kind)] = true;
-            slots.push(u16::from(kind));
+            slots.push(Slot::new(kind.into()));
             for &byte in name {
                 counts[usize::from(pair(before, byte))] += 1;
                 is_character[usize::from(byte)] = true;
-                slots.push(u16::from(byte));
                 before = byte;
             }
-            slots.push(GAP);
+            slots.extend(name.iter().map(|&byte| Slot::new(byte.into())));
+            slots.push(Slot::new(GAP));
         }
         let with_room = |&count: &u32| Vec::with_capacity(count as usize);
         let mut places: Vec<Vec<u32>> = counts.iter().map(with_room).collect();
-        for (slot, codes) in (0_u32..).zip(slots.windows(2)) {
-            if let (Ok(first), Ok(second)) = (u8::try_from(codes[0]), u8::try_from(codes[1])) {
-                places[usize::from(pair(first, second))].push(slot);
+        for (place, slots) in (0_u32..).zip(slots.windows(2)) {
+            if let (Ok(first), Ok(second)) =
+                (u8::try_from(slots[0].code), u8::try_from(slots[1].code))
+            {
+                places[usize::from(pair(first, second))].push(place);
             }
         }
         Self {
-            widths: vec![1; slots.len()],
             slots,
             counts,
             places,
@@ -159,26 +172,30 @@ impl Text {
         let places = core::mem::take(&mut self.places[usize::from(old)]);
         for place in places {
             let start = place as usize;
-            let next = start + usize::from(self.widths[start]);
-            if self.slots[start] != first || self.slots[next] != second {
+            let one = self.slots[start];
+            if one.code != first {
                 continue; // overtaken
             }
-            let after = next + usize::from(self.widths[next]);
+            let next = start + usize::from(one.width);
+            let other = self.slots[next];
+            if other.code != second {
+                continue; // overtaken
+            }
+            let after = next + usize::from(other.width);
             self.subtract(first, second);
-            if self.slots[start - 1] != GAP {
-                let before = start - usize::from(self.widths[start - 1]);
-                self.subtract(self.slots[before], first);
-                self.add(before, self.slots[before], code);
+            if self.slots[start - 1].code != GAP {
+                let before = start - usize::from(self.slots[start - 1].width);
+                self.subtract(self.slots[before].code, first);
+                self.add(before, self.slots[before].code, code);
             }
-            if self.slots[after] != GAP {
-                self.subtract(second, self.slots[after]);
-                self.add(start, code, self.slots[after]);
+            if self.slots[after].code != GAP {
+                self.subtract(second, self.slots[after].code);
+                self.add(start, code, self.slots[after].code);
             }
-            self.slots[start] = code;
-            self.slots[next] = COVERED;
-            let width = self.widths[start] + self.widths[next];
-            self.widths[start] = width;
-            self.widths[after - 1] = width;
+            let width = one.width + other.width;
+            self.slots[next].code = COVERED;
+            self.slots[after - 1].width = width;
+            self.slots[start] = Slot { code, width };
         }
     }
 
@@ -196,10 +213,10 @@ impl Text {
         let mut codes = Codes::default();
         let mut slots = self.slots.iter();
         slots.next(); // the gap in front of the first name
-        for &slot in slots {
-            match u8::try_from(slot) {
+        for slot in slots {
+            match u8::try_from(slot.code) {
                 Ok(code) => codes.bytes.push(code),
-                Err(_) if slot == GAP => codes.ends.push(codes.bytes.len() as u32),
+                Err(_) if slot.code == GAP => codes.ends.push(codes.bytes.len() as u32),
                 Err(_) => {}
             }
         }

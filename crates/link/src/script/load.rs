@@ -3,6 +3,7 @@
 mod builtin;
 mod insert;
 mod named;
+mod overlay;
 mod sources;
 
 use std::path::{Path, PathBuf};
@@ -422,6 +423,21 @@ impl Loader<'_> {
                 for section in &overlay.sections {
                     self.statements(source, &section.value.statements, depth)?;
                 }
+                if self.options.relocatable() {
+                    self.add(
+                        source,
+                        Spanned::new(Command::Sections(vec![item.clone()]), item.span),
+                    );
+                    return Ok(());
+                }
+                if let Some(command) = overlay::no_cross_refs(overlay) {
+                    self.add(source, Spanned::new(command, item.span));
+                }
+                for item in overlay::items(overlay) {
+                    let span = item.span;
+                    self.add(source, Spanned::new(Command::Sections(vec![item]), span));
+                }
+                return Ok(());
             }
             _ => {}
         }

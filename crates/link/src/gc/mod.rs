@@ -156,7 +156,7 @@ pub(crate) fn describe(resolved: &Resolved<'_>, garbage: &Garbage) -> Vec<String
         lines.push(format!(
             "removing unused section '{name}{}' in file '{}'",
             group.unwrap_or_default(),
-            file.name
+            file.shown_name()
         ));
     }
     lines

@@ -167,7 +167,7 @@ fn lossy(name: &[u8]) -> String {
 
 fn file(input: &MapInput<'_, '_>, id: SectionId) -> String {
     let (object, _) = input.resolved.section_place(id);
-    input.resolved.objects[object].name.clone()
+    input.resolved.objects[object].shown_name().into_owned()
 }
 
 fn segments(input: &MapInput<'_, '_>) -> Vec<SegmentMap> {

@@ -81,8 +81,9 @@ pub(super) fn build(input: &TableInput<'_, '_>) -> ImageSymbols {
             });
         }
     }
+    let is_in_output = objects_in_output(input);
     for (id, object) in resolved.objects.iter_ids() {
-        let numbers = if input.options.strip == Strip::All {
+        let numbers = if input.options.strip == Strip::All || !is_in_output[id] {
             Vec::new()
         } else {
             add_locals(&mut table, input, id, object)
@@ -98,6 +99,19 @@ pub(super) fn build(input: &TableInput<'_, '_>) -> ImageSymbols {
         add_versions(&mut table, input);
     }
     table
+}
+
+/// The objects of which any section is in the output: others have no local symbols there, nor a FILE
+/// symbol (bfd/elflink.c, `elf_link_input_bfd`, which only sees objects with sections).
+fn objects_in_output(input: &TableInput<'_, '_>) -> IdVec<ObjectId, bool> {
+    let resolved = input.resolved;
+    let mut found = IdVec::filled(false, resolved.objects.len());
+    for section in resolved.section_ids() {
+        if input.layout.placements.output(section).is_some() {
+            found[resolved.section_place(section).0] = true;
+        }
+    }
+    found
 }
 
 fn add_locals(

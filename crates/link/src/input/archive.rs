@@ -27,6 +27,13 @@ enum Place<'a> {
     Outside(PathBuf),
 }
 
+impl Member<'_> {
+    /// Whether it is a file of its own.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.place, Place::Outside(_))
+    }
+}
+
 /// A parsed archive.
 pub(crate) struct Archive<'a> {
     /// Its members, in file order.

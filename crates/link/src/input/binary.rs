@@ -48,6 +48,7 @@ pub(crate) fn wrap<'a>(
         other: 0,
     };
     Object {
+        in_thin_archive: false,
         name: file.path().display().to_string(),
         base_name: super::archive::base_name(path).to_vec(),
         ident,

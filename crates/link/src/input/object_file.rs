@@ -27,6 +27,8 @@ pub struct Object<'a> {
     pub name: String,
     /// File name without folders, for the FILE symbol that GNU ld gives to objects without one.
     pub base_name: Vec<u8>,
+    /// Whether it is a member of a thin archive: a file of its own.
+    pub(crate) in_thin_archive: bool,
     pub(crate) ident: ElfIdent,
     /// `e_flags`.
     pub flags: u32,
@@ -43,6 +45,14 @@ pub struct Object<'a> {
 }
 
 impl Object<'_> {
+    /// What maps call it: a thin archive's member by its own path (bfd/bfd.c, `%pB`).
+    pub(crate) fn shown_name(&self) -> std::borrow::Cow<'_, str> {
+        match self.in_thin_archive {
+            true => String::from_utf8_lossy(self.archive_and_file().1),
+            false => self.name.as_str().into(),
+        }
+    }
+
     /// The archive's path, if it is a member, and the object's path or member name, as scripts see
     /// them.
     pub fn archive_and_file(&self) -> (Option<&[u8]>, &[u8]) {
@@ -334,6 +344,7 @@ fn parse<'a, E: RelocationTables>(
         ));
     }
     let mut object = Object {
+        in_thin_archive: false,
         base_name: base_name.to_vec(),
         ident: ElfIdent {
             machine: header.e_machine(endian).0,

@@ -163,9 +163,9 @@ impl Map<'_, '_> {
                 self.out
                     .push_str("Archive member included to satisfy reference by file (symbol)\n\n");
             }
-            self.name(&resolved.objects[*object].name, MEMBER_WIDTH);
+            self.name(&resolved.objects[*object].shown_name(), MEMBER_WIDTH);
             if let Some(from) = resolved.first_reference(symbol, *object) {
-                self.out.push_str(&resolved.objects[from].name);
+                self.out.push_str(&resolved.objects[from].shown_name());
                 self.out.push(' ');
             }
             let symbol = String::from_utf8_lossy(symbol);
@@ -192,7 +192,7 @@ impl Map<'_, '_> {
             self.name(&String::from_utf8_lossy(global.name), COMMON_WIDTH);
             let (object, _) = resolved.section_place(section);
             let size = format!("{:#x}", global.size);
-            let file = &resolved.objects[object].name;
+            let file = resolved.objects[object].shown_name();
             self.out.push_str(&format!("{size:<18}{file}\n"));
         }
     }
@@ -440,7 +440,7 @@ impl Map<'_, '_> {
         let name = format!(" {}", String::from_utf8_lossy(section.name));
         self.name(&name, NAME_WIDTH);
         self.extent(address, size);
-        let file = &resolved.objects[object].name;
+        let file = resolved.objects[object].shown_name();
         self.out.push_str(&format!(" {file}\n"));
     }
 

@@ -166,47 +166,69 @@ impl Text {
     }
 
     /// Replaces every `old`, from the left to the right in each name, by `code`.
+    ///
+    /// What changes in the counts and what pairs come to be is gathered first: every such pair has
+    /// `code` or a half of `old` in it, so that two small arrays hold all, where the table of all
+    /// pairs would be in no cache.
     fn replace(&mut self, old: Pair, code: u8) {
-        let [first, second] = old.to_le_bytes().map(u16::from);
-        let code = u16::from(code);
+        let [first, second] = old.to_le_bytes();
+        let (in_front, behind) = (&mut Neighbours::new(), &mut Neighbours::new());
         let places = core::mem::take(&mut self.places[usize::from(old)]);
+        let mut replaced = 0;
         for place in places {
             let start = place as usize;
             let one = self.slots[start];
-            if one.code != first {
+            if one.code != u16::from(first) {
                 continue; // overtaken
             }
             let next = start + usize::from(one.width);
             let other = self.slots[next];
-            if other.code != second {
+            if other.code != u16::from(second) {
                 continue; // overtaken
             }
             let after = next + usize::from(other.width);
-            self.subtract(first, second);
-            if self.slots[start - 1].code != GAP {
-                let before = start - usize::from(self.slots[start - 1].width);
-                self.subtract(self.slots[before].code, first);
-                self.add(before, self.slots[before].code, code);
-            }
-            if self.slots[after].code != GAP {
-                self.subtract(second, self.slots[after].code);
-                self.add(start, code, self.slots[after].code);
-            }
+            let before = start - usize::from(self.slots[start - 1].width);
+            in_front.meet(self.slots[before].code, before);
+            behind.meet(self.slots[after].code, start);
             let width = one.width + other.width;
             self.slots[next].code = COVERED;
             self.slots[after - 1].width = width;
-            self.slots[start] = Slot { code, width };
+            self.slots[start] = Slot {
+                code: code.into(),
+                width,
+            };
+            replaced += 1;
         }
+        self.take(old, replaced);
+        for (neighbour, count) in in_front.counts() {
+            self.take(pair(neighbour, first), count);
+            self.give(pair(neighbour, code), count);
+        }
+        for (neighbour, count) in behind.counts() {
+            self.take(pair(second, neighbour), count);
+            self.give(pair(code, neighbour), count);
+        }
+        for &(neighbour, place) in &in_front.met {
+            self.places[usize::from(pair(neighbour, code))].push(place);
+        }
+        for &(neighbour, place) in &behind.met {
+            self.places[usize::from(pair(code, neighbour))].push(place);
+        }
+        // `code` beside itself was met in front only: when the first was replaced, the second was
+        // still `old`
     }
 
-    fn subtract(&mut self, first: u16, second: u16) {
-        self.counts[usize::from(first | second << 8)] -= 1;
+    /// So many of a pair are gone.
+    fn take(&mut self, pair: Pair, count: u32) {
+        let of = &mut self.counts[usize::from(pair)];
+        *of = of.wrapping_sub(count);
     }
 
-    fn add(&mut self, place: usize, first: u16, second: u16) {
-        let at = usize::from(first | second << 8);
-        self.counts[at] += 1;
-        self.places[at].push(place as u32); // came from a u32, or is less
+    /// So many of a pair have come to be.
+    fn give(&mut self, pair: Pair, count: u32) {
+        let of = &mut self.counts[usize::from(pair)];
+        *of = of.wrapping_add(count);
+        self.places[usize::from(pair)].reserve_exact(count as usize);
     }
 
     fn into_codes(self) -> Codes {
@@ -221,5 +243,34 @@ impl Text {
             }
         }
         codes
+    }
+}
+
+/// The codes that a token was met beside, on one side of it.
+struct Neighbours {
+    counts: [u32; 256],
+    /// Each neighbour, and where the pair with it begins.
+    met: Vec<(u8, u32)>,
+}
+
+impl Neighbours {
+    fn new() -> Self {
+        Self {
+            counts: [0; 256],
+            met: Vec::new(),
+        }
+    }
+
+    /// Notes a neighbour, if it is a code: there is none at the end of a name.
+    fn meet(&mut self, neighbour: u16, place: usize) {
+        if let Ok(neighbour) = u8::try_from(neighbour) {
+            self.counts[usize::from(neighbour)] += 1;
+            self.met.push((neighbour, place as u32)); // it came from a u32, or is less
+        }
+    }
+
+    fn counts(&self) -> impl Iterator<Item = (u8, u32)> {
+        let counts = (0..=255).zip(self.counts);
+        counts.filter(|&(_, count)| count > 0)
     }
 }

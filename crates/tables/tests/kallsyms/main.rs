@@ -152,7 +152,7 @@ fn make(format: Format, lines: &[Line]) -> (Layout, Encoded) {
 
 /// The image of a table that stands in the middle of other bytes.
 fn image(format: &Format, layout: &Layout, encoded: &Encoded) -> (Vec<u8>, Image) {
-    let mut bytes: Vec<u8> = (0..4096_u32).map(|at| (at * at >> 3) as u8).collect();
+    let mut bytes: Vec<u8> = (0..4096_u32).map(|at| ((at * at) >> 3) as u8).collect();
     let start = bytes.len();
     bytes.extend(&encoded.bytes);
     bytes.extend([0x5a; 1000]);

@@ -103,7 +103,7 @@ pub enum LinkError {
     Undefined {
         /// The symbol.
         symbol: String,
-        /// The first places that need it, at most [`MAX_REFERENCES`].
+        /// The first places that need it, at most 20.
         references: Vec<UndefinedReference>,
         /// How many places need it.
         count: usize,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::options::ErrorLimit;
+
 /// Why a link failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -167,12 +169,31 @@ pub enum LinkError {
     /// Warnings, under `--fatal-warnings`.
     #[error("{}", .0.iter().map(|warning| format!("error (--fatal-warnings): {warning}")).collect::<Vec<_>>().join("\n"))]
     Warnings(Vec<String>),
+    /// More errors than `--error-limit` shows.
+    #[error("too many errors: {more} more are not shown (use --error-limit=0 to see all)")]
+    TooMany {
+        /// How many are not shown.
+        more: usize,
+    },
     /// Several errors, each worth its line.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Several(Vec<LinkError>),
 }
 
 impl LinkError {
+    /// The same with no more errors than are to be shown, and how many more there are.
+    pub(crate) fn limited(self, limit: ErrorLimit) -> Self {
+        match (self, limit.0) {
+            (Self::Several(mut errors), Some(most)) if errors.len() > most => {
+                let more = errors.len() - most;
+                errors.truncate(most);
+                errors.push(Self::TooMany { more });
+                Self::Several(errors)
+            }
+            (error, _) => error,
+        }
+    }
+
     /// One error for all of them; none is success.
     pub(crate) fn all(mut errors: Vec<Self>) -> Result<()> {
         match errors.len() {

@@ -61,7 +61,8 @@ use report::Clock;
 /// # Errors
 /// [`LinkError`]; no output file is then left or changed.
 pub fn link(options: &Options) -> Result<Report> {
-    let (report, mut bytes, build_id) = make(options)?;
+    let made = make(options).map_err(|error| error.limited(options.error_limit));
+    let (report, mut bytes, build_id) = made?;
     if options.fatal_warnings && !report.warnings.is_empty() {
         return Err(LinkError::Warnings(report.warnings));
     }

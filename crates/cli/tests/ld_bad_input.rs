@@ -137,7 +137,7 @@ fn command_lines_without_end_or_sense() {
         (&["-r", "--threads=many", "good.o"], "--threads"),
         (&["-r", "-m", "elf_vax", "good.o"], "elf_vax"),
         (&["-r", "-lnothing", "good.o"], "-lnothing"),
-        (&["good.o"], "-r"),
+        (&["good.o"], "undefined reference to `outside'"),
     ] {
         let message = folder.refused(arguments);
         assert!(message.contains(expected), "{arguments:?}: {message}");

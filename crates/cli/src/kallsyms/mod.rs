@@ -72,10 +72,13 @@ Examples:
   klink kallsyms vmlinux 0xffffffff81001234 start_kernel
   klink kallsyms --check vmlinux";
 
+/// A symbol, and for an address its distance and size.
+type Found<'t> = (Entry<'t>, Option<(u64, Option<u64>)>);
+
 /// What was looked up, and the symbols found: each with its distance and size, for an address.
 struct Answer<'w, 't> {
     wanted: &'w str,
-    symbols: Vec<(Entry<'t>, Option<(u64, Option<u64>)>)>,
+    symbols: Vec<Found<'t>>,
 }
 
 /// Does what `options` say; exit code 1 if something is wrong.

@@ -10,8 +10,11 @@ use crate::compressed::UNPACKED_LIMIT;
 /// Smaller results are no kernels, in bytes.
 const LEAST: usize = 1 << 16;
 
+/// Unpacks what data begin with.
+type Unpack = fn(&[u8]) -> Vec<u8>;
+
 /// What begins like compressed data, and how to unpack it.
-const FORMATS: [(&[u8], fn(&[u8]) -> Vec<u8>); 5] = [
+const FORMATS: [(&[u8], Unpack); 5] = [
     (b"\x1f\x8b\x08", gzip),
     (b"\xfd7zXZ\0", xz),
     (b"\x28\xb5\x2f\xfd", zstd),

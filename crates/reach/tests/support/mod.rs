@@ -146,7 +146,7 @@ pub fn program(branches: u32, text: u64, reach: i64) -> Owned {
         let near = |n: u64| (u64::from(caller) + n) % u64::from(count);
         let section = match random.below(8) {
             0 => None,
-            1..=4 => Some(near(u64::from(count) + random.below(200) - 100)),
+            1..=4 => Some(near(200 * u64::from(count) + random.below(200) - 100)),
             _ => {
                 let spread = 1 + random.below(u64::from(count));
                 let most = 1 + random.below(spread);

@@ -156,7 +156,8 @@ fn image(format: &Format, layout: &Layout, encoded: &Encoded) -> (Vec<u8>, Image
     let start = bytes.len();
     bytes.extend(&encoded.bytes);
     bytes.extend([0x5a; 1000]);
-    let address = |offset: usize| PLACE + (offset - start) as u64;
+    // Bytes in front of the table are tried too.
+    let address = |offset: usize| PLACE.wrapping_add((offset as u64).wrapping_sub(start as u64));
     let by_symbols = Image::from_symbols(
         &bytes,
         format.word,

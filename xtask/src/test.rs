@@ -20,8 +20,10 @@ use crate::{Failure, tidy, tools};
 /// checked against, emulators for linked code, and what unpacks the corpus.
 const PACKAGES: &[&str] = &[
     "binutils",
+    "binutils-aarch64-linux-gnu",
     "binutils-hppa-linux-gnu",
     "binutils-hppa64-linux-gnu",
+    "binutils-powerpc64le-linux-gnu",
     "gcc-hppa-linux-gnu",
     "qemu-user",
     "xz-utils",

@@ -24,12 +24,20 @@ const PACKAGES: &[(&str, Sign)] = &[
     ("bc", Sign::Program("bc")),
     ("binutils", Sign::Program("ld")),
     (
+        "binutils-aarch64-linux-gnu",
+        Sign::Program("aarch64-linux-gnu-ld"),
+    ),
+    (
         "binutils-hppa-linux-gnu",
         Sign::Program("hppa-linux-gnu-ld"),
     ),
     (
         "binutils-hppa64-linux-gnu",
         Sign::Program("hppa64-linux-gnu-ld"),
+    ),
+    (
+        "binutils-powerpc64le-linux-gnu",
+        Sign::Program("powerpc64le-linux-gnu-ld"),
     ),
     ("bison", Sign::Program("bison")),
     ("bzip2", Sign::Program("bzip2")),
@@ -52,7 +60,9 @@ const PACKAGES: &[(&str, Sign)] = &[
     ("lld", Sign::Program("ld.lld")),
     ("make", Sign::Program("make")),
     ("perl", Sign::Program("perl")),
+    ("qemu-system-arm", Sign::Program("qemu-system-aarch64")),
     ("qemu-system-misc", Sign::Program("qemu-system-hppa")),
+    ("qemu-system-ppc", Sign::Program("qemu-system-ppc64")),
     ("qemu-system-x86", Sign::Program("qemu-system-x86_64")),
     ("qemu-user", Sign::Program("qemu-hppa")),
     ("rsync", Sign::Program("rsync")),

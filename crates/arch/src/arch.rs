@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{GotTable, Relaxation, Relocation, StubTemplate};
+use crate::{GotTable, ModuleLink, ModuleLoad, Relaxation, Relocation, StubTemplate};
 
 /// Width of addresses: `EI_CLASS` of the ELF header.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -74,8 +74,8 @@ pub struct Arch {
     pub bfd_arch: &'static [&'static str],
     /// The rows of the psABI, by rising number.
     pub relocations: &'static [Relocation],
-    /// For each number below 256 its row in [`relocations`](Self::relocations), or `u8::MAX`.
-    pub(crate) index: &'static [u8; 256],
+    /// For each number up to the highest its row in [`relocations`](Self::relocations), or `u8::MAX`.
+    pub(crate) index: &'static [u8],
     /// What GNU ld puts between input sections of code where the script asks for nothing.
     pub code_fill: CodeFill,
     /// What GNU ld's own script for a final link fills code with (`=FILL`), as the bytes that
@@ -136,8 +136,14 @@ pub struct Arch {
     /// What position-independent outputs (`-shared`, `-pie`) hold for a loader. `None`: GNU ld has
     /// such outputs, but nothing of them is described here yet.
     pub dynamic: Option<DynamicLinking>,
+    /// Where functions have a second entry point for callers that share their global pointer:
+    /// `None`, or how `st_other` says where. Branches go there; every other relocation means the
+    /// symbol itself.
+    pub local_entry: Option<LocalEntry>,
     /// What this architecture's Linux wants of a relinked module.
     pub module: ModuleLink,
+    /// What this architecture's Linux makes of a module when it loads it.
+    pub load: ModuleLoad,
 }
 
 impl fmt::Debug for Arch {
@@ -169,6 +175,17 @@ impl Arch {
         self.relocations.iter().find(|row| row.name == name)
     }
 
+    /// Bytes from a symbol to the entry point for branches from code with the same global pointer,
+    /// by the symbol's `st_other`. Zero where functions have one entry only.
+    #[must_use]
+    pub fn local_entry_offset(&self, st_other: u8) -> u64 {
+        let Some(entry) = self.local_entry else {
+            return 0;
+        };
+        let code = usize::from(st_other >> entry.shift);
+        entry.offsets.get(code).copied().unwrap_or(0).into()
+    }
+
     /// Whether a symbol of this name is a mapping symbol.
     #[must_use]
     pub fn is_mapping_symbol(&self, name: &str) -> bool {
@@ -177,6 +194,15 @@ impl Arch {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
     }
+}
+
+/// How `st_other` gives the distance of a function's local entry point.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LocalEntry {
+    /// The lowest of the bits of `st_other` that count; all above it do.
+    pub shift: u8,
+    /// For each value of these bits, bytes from the symbol to the local entry point.
+    pub offsets: &'static [u8],
 }
 
 /// A section whose header GNU ld fills in specially.
@@ -198,9 +224,9 @@ pub struct SpecialSection {
 /// Makes the look-up table of [`Arch::relocation`].
 ///
 /// # Panics
-/// When a static is computed: if a number is 256 or above, out of order or twice there.
-pub(crate) const fn index(rows: &[Relocation]) -> [u8; 256] {
-    let mut table = [u8::MAX; 256];
+/// When a static is computed: if a number is `N` or above, out of order or twice there.
+pub(crate) const fn index<const N: usize>(rows: &[Relocation]) -> [u8; N] {
+    let mut table = [u8::MAX; N];
     let mut row = 0;
     while row < rows.len() {
         assert!(
@@ -242,49 +268,6 @@ impl CodeFill {
             }
         }
     }
-}
-
-/// What the Linux kernel of an architecture wants of a module that is linked again.
-#[derive(Debug)]
-pub struct ModuleLink {
-    /// Relocation types that the kernel's module loader can apply, by rising number. Any other
-    /// makes it refuse the module. Source: `apply_relocate_add` or `apply_relocate` in the
-    /// architecture's `kernel/module.c`.
-    pub loadable: &'static [u32],
-    /// Relocation types that a link may apply when site and target are in one section, by rising
-    /// number: their value depends on the distance alone.
-    pub resolvable: &'static [u32],
-    /// Stubs that this architecture's branches may need inside a module. `None`: every branch
-    /// reaches as far as a module can be.
-    pub stubs: Option<ModuleStubs>,
-    /// Bytes that the kernel reserves in front of an `SHF_ALLOC` section for each branch that may
-    /// need a stub of the kernel's; the same once more for each section.
-    pub reserved_stub_bytes: u32,
-    /// The relocation types that it counts for this, by rising number.
-    pub reserving: &'static [u32],
-}
-
-impl ModuleLink {
-    /// Whether the kernel's loader can apply relocation type `number`.
-    #[must_use]
-    pub fn loads(&self, number: u32) -> bool {
-        self.loadable.binary_search(&number).is_ok()
-    }
-
-    /// Whether a link may apply relocation type `number` when site and target are in one section.
-    #[must_use]
-    pub fn resolves(&self, number: u32) -> bool {
-        self.resolvable.binary_search(&number).is_ok()
-    }
-}
-
-/// The two kinds of stub that a module may hold.
-#[derive(Debug)]
-pub struct ModuleStubs {
-    /// Goes anywhere; its relocations are left to the kernel.
-    pub anywhere: &'static StubTemplate,
-    /// Goes to the same section, and needs no relocation.
-    pub same_section: &'static StubTemplate,
 }
 
 /// The relocations that an output may leave to whoever loads it, and which relocations of the

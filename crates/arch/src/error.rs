@@ -16,6 +16,14 @@ pub enum RelocError {
         /// Bits that the field has for it.
         bits: u32,
     },
+    /// The value is no multiple of what the field counts in.
+    #[error("0x{value:x} is not a multiple of {unit}")]
+    Misaligned {
+        /// The value, in bytes.
+        value: u64,
+        /// Bytes that the field counts in.
+        unit: u64,
+    },
     /// The relocated bytes go past the end of the section.
     #[error("{needed} bytes to relocate, {available} left in the section")]
     OutOfBounds {

@@ -5,6 +5,29 @@ use crate::{Endian, RelocError};
 /// The widest container of a field, in bytes.
 const MAX_BYTES: usize = 8;
 
+/// How the bits of a run are changed on their way from a value into an instruction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Flip {
+    /// They are stored as they are.
+    Never,
+    /// Each is XORed with the value's sign (PA-RISC's wide displacements, AArch64's `movn`).
+    WithSign,
+    /// Each is inverted (the bit of AArch64 that makes a `movz` of a `movn`).
+    Always,
+}
+
+impl Flip {
+    /// What the bits are XORed with.
+    const fn mask(self, negative: bool) -> u64 {
+        match self {
+            Self::Never => 0,
+            Self::WithSign if negative => u64::MAX,
+            Self::WithSign => 0,
+            Self::Always => u64::MAX,
+        }
+    }
+}
+
 /// A run of bits that keep their order on the way from a value into an instruction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Run {
@@ -14,8 +37,8 @@ pub struct Run {
     pub to: u8,
     /// Bits in the run.
     pub width: u8,
-    /// Whether each bit is stored XORed with the value's sign (PA-RISC's wide displacements).
-    pub xor_sign: bool,
+    /// How its bits are changed. The run with the value's sign is not stored XORed with it.
+    pub flip: Flip,
 }
 
 impl Run {
@@ -26,7 +49,7 @@ impl Run {
             from,
             to,
             width,
-            xor_sign: false,
+            flip: Flip::Never,
         }
     }
 
@@ -37,7 +60,18 @@ impl Run {
             from,
             to,
             width,
-            xor_sign: true,
+            flip: Flip::WithSign,
+        }
+    }
+
+    /// A run whose bits are stored inverted.
+    #[must_use]
+    pub const fn inverted(from: u8, to: u8, width: u8) -> Self {
+        Self {
+            from,
+            to,
+            width,
+            flip: Flip::Always,
         }
     }
 }
@@ -51,7 +85,8 @@ pub struct Field {
     /// 8, in the byte order of the architecture.
     pub bytes: u8,
     /// Low bits of the value that are not stored, being zero in anything aligned (2 for a branch
-    /// of PA-RISC). As GNU ld and Linux do, they are dropped without a check.
+    /// of PA-RISC), or going to another field (16 for a high half). They are dropped without a check,
+    /// unless [`Relocation::exact`](crate::Relocation::exact) says otherwise.
     pub shift: u8,
     /// Bits stored, the sign included; the value is shifted right by [`shift`](Self::shift) first.
     pub bits: u8,
@@ -116,11 +151,11 @@ impl Field {
     #[must_use]
     pub fn encode(&self, instruction: u64, value: i64) -> u64 {
         let stored = (value >> self.shift).cast_unsigned();
-        let flip = if self.sign_of(stored) { u64::MAX } else { 0 };
+        let negative = self.sign_of(stored);
         self.runs
             .iter()
             .fold(instruction & !self.mask, |word, run| {
-                let part = stored >> run.from ^ if run.xor_sign { flip } else { 0 };
+                let part = stored >> run.from ^ run.flip.mask(negative);
                 word | (part & ones(run.width)) << run.to
             })
     }
@@ -128,9 +163,8 @@ impl Field {
     /// The value in the field of `instruction`, sign-extended, its unstored low bits zero.
     #[must_use]
     pub fn decode(&self, instruction: u64) -> i64 {
-        let plain = self.gather(instruction, 0);
-        let flip = if self.sign_of(plain) { u64::MAX } else { 0 };
-        let stored = self.gather(instruction, flip);
+        let negative = self.sign_of(self.gather(instruction, false));
+        let stored = self.gather(instruction, negative);
         sign_extend(stored, self.bits) << self.shift
     }
 
@@ -184,9 +218,9 @@ impl Field {
         self.bits > 0 && stored >> (self.bits - 1) & 1 == 1
     }
 
-    fn gather(&self, instruction: u64, flip: u64) -> u64 {
+    fn gather(&self, instruction: u64, negative: bool) -> u64 {
         self.runs.iter().fold(0, |value, run| {
-            let part = instruction >> run.to ^ if run.xor_sign { flip } else { 0 };
+            let part = instruction >> run.to ^ run.flip.mask(negative);
             value | (part & ones(run.width)) << run.from
         })
     }

@@ -46,6 +46,8 @@
 //! "PA-RISC 2.0 Architecture"; BFD `include/elf/hppa.h`, `elf32-hppa.c` (final_link_relocate),
 //! `elf64-hppa.c` (elf_hppa_final_link_relocate); Linux 6.1 `arch/parisc/kernel/module.c`.
 
+mod module;
+
 use crate::arch::index;
 use crate::{
     Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, ModuleLink, ModuleStubs,
@@ -283,6 +285,7 @@ impl Rows {
             selector,
             field,
             overflow,
+            exact: false,
             branch: None,
             far_from_gp: None,
             static_link: None,
@@ -513,18 +516,7 @@ static LONG_BRANCH: StubTemplate = StubTemplate {
     name: "long branch",
     code: &[0x20, 0x20, 0x00, 0x00, 0xe0, 0x20, 0x20, 0x02],
     align: 4,
-    relocations: &[
-        StubRelocation {
-            offset: 0,
-            number: 2,
-            addend: 0,
-        },
-        StubRelocation {
-            offset: 4,
-            number: 3,
-            addend: 0,
-        },
-    ],
+    relocations: &[StubRelocation::target(0, 2), StubRelocation::target(4, 3)],
 };
 
 /// `ldil L%x,%r1; ldo R%x(%r1),%r1; bv,n %r0(%r1)`: both relocations are among those that the
@@ -535,18 +527,7 @@ static MODULE_ANYWHERE: StubTemplate = StubTemplate {
         0x20, 0x20, 0x00, 0x00, 0x34, 0x21, 0x00, 0x00, 0xe8, 0x20, 0xc0, 0x02,
     ],
     align: 4,
-    relocations: &[
-        StubRelocation {
-            offset: 0,
-            number: 2,
-            addend: 0,
-        },
-        StubRelocation {
-            offset: 4,
-            number: 6,
-            addend: 0,
-        },
-    ],
+    relocations: &[StubRelocation::target(0, 2), StubRelocation::target(4, 6)],
 };
 
 /// `b,l .+8,%r1; addil L%d,%r1; be,n R%d(%sr4,%r1)`, d counting from the `be`, which is where `b,l`
@@ -558,16 +539,8 @@ static MODULE_SAME_SECTION: StubTemplate = StubTemplate {
     ],
     align: 4,
     relocations: &[
-        StubRelocation {
-            offset: 4,
-            number: 10,
-            addend: 4,
-        },
-        StubRelocation {
-            offset: 8,
-            number: 11,
-            addend: 8,
-        },
+        StubRelocation::target(4, 10).plus(4),
+        StubRelocation::target(8, 11).plus(8),
     ],
 };
 
@@ -645,6 +618,8 @@ pub static HPPA32: Arch = Arch {
         reserved_stub_bytes: 8,
         reserving: &[12, 74],
     },
+    local_entry: None,
+    load: module::LOAD32,
 };
 
 /// Source: BFD `elf32-hppa.c` (elf32_hppa_check_relocs, elf32_hppa_relocate_section,
@@ -729,4 +704,6 @@ pub static HPPA64: Arch = Arch {
         reserved_stub_bytes: 16,
         reserving: &[74],
     },
+    local_entry: None,
+    load: module::LOAD64,
 };

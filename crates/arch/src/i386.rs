@@ -21,7 +21,7 @@
 use crate::arch::index;
 use crate::{
     Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable, ModuleLink,
-    Overflow, Pattern, Relocation, Selector, StubUse, Value,
+    ModuleLoad, Overflow, Pattern, Relocation, Selector, StubUse, Value,
 };
 
 /// `EM_386`.
@@ -59,6 +59,7 @@ const fn row(
         selector: Selector::Full,
         field,
         overflow,
+        exact: false,
         branch: None,
         far_from_gp: None,
         static_link: None,
@@ -210,4 +211,6 @@ pub static I386: Arch = Arch {
         reserved_stub_bytes: 0,
         reserving: &[],
     },
+    local_entry: None,
+    load: ModuleLoad::PLAIN,
 };

@@ -1,7 +1,7 @@
 //! Processor supplements (psABIs) as data: relocations, instruction fields, branch reach, stubs.
 //!
 //! An architecture is one value of type [`Arch`], in one file that opens with what is odd about
-//! its instruction set and psABI ([`hppa`], [`x86_64`], [`i386`]). A relocation is one row of its
+//! its instruction set and psABI ([`hppa`], [`x86_64`], [`i386`], [`aarch64`], [`ppc64`]). A relocation is one row of its
 //! table, a [`Relocation`]: number, psABI name, value formula, field selector, field, overflow
 //! rule, and the reach where it is a branch. Linker and loader apply relocations with the one
 //! function [`Relocation::apply`]. What an architecture can or cannot do is a value here, so that
@@ -24,29 +24,47 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod aarch64;
 mod arch;
 mod error;
 mod field;
 pub mod hppa;
 pub mod i386;
+mod module;
+pub mod ppc64;
 mod relaxation;
 mod relocation;
+mod sequence;
 mod stub;
 pub mod x86_64;
 
 pub use arch::{
-    Addends, Arch, Class, CodeFill, DynamicLinking, Endian, ModuleLink, ModuleStubs, SpecialSection,
+    Addends, Arch, Class, CodeFill, DynamicLinking, Endian, LocalEntry, SpecialSection,
 };
 pub use error::RelocError;
-pub use field::{Field, Run};
+pub use field::{Field, Flip, Run};
+pub use module::{
+    AfterCall, LoaderPointer, LoaderSlots, LoaderStub, LoaderStubs, ModuleLink, ModuleLoad,
+    ModuleStubs, PageErratum, StubCount, StubNames, StubPlace, StubSharing, StubTarget,
+};
 pub use relaxation::{Change, GotTable, Relaxation, Relaxed};
 pub use relocation::{
-    Branch, Overflow, Pattern, Relocation, Rewrite, Selector, StaticLink, StubUse, Value, Values,
+    Branch, Overflow, PAGE_BYTES, Pattern, Relocation, Rewrite, Selector, StaticLink, StubUse,
+    Value, Values,
 };
-pub use stub::{StubRelocation, StubTemplate};
+pub use sequence::{Sequence, SequenceStep};
+pub use stub::{StubRelocation, StubSymbol, StubTemplate};
 
 /// Every architecture that klink knows.
-pub static ARCHES: [&Arch; 4] = [&hppa::HPPA32, &hppa::HPPA64, &x86_64::X86_64, &i386::I386];
+pub static ARCHES: [&Arch; 7] = [
+    &hppa::HPPA32,
+    &hppa::HPPA64,
+    &x86_64::X86_64,
+    &i386::I386,
+    &aarch64::AARCH64,
+    &ppc64::PPC64LE,
+    &ppc64::PPC64,
+];
 
 /// Finds the architecture of an ELF file by its header's `e_machine`, `EI_CLASS` and `EI_DATA`.
 #[must_use]

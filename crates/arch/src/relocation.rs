@@ -1,7 +1,7 @@
 //! A relocation as a row of data, and the one function that applies it.
 
 use crate::field::{ones, sign_extend};
-use crate::{Class, Endian, Field, RelocError};
+use crate::{Class, Endian, Field, RelocError, Sequence};
 
 /// The formula of a relocation, before the field selector. The letters are the gABI's: S the
 /// symbol, A the addend, P the relocated place; each is a member of [`Values`].
@@ -17,6 +17,13 @@ pub enum Value {
         /// Bytes from the place to where the instruction counts from.
         bias: i64,
     },
+    /// PAGE(S + A) − PAGE(P), PAGE being the address rounded down to a multiple of
+    /// [`PAGE_BYTES`] (AArch64's `adrp`)
+    PageRelative,
+    /// GP + A
+    Gp,
+    /// GP + A − P
+    GpPcRelative,
     /// S + A − GP
     GpRelative,
     /// S + A − the start of the segment that S is in
@@ -27,8 +34,12 @@ pub enum Value {
     GotRelative,
     /// GOT + A − P
     GotPcRelative,
-    /// SLOT: the address of a descriptor made for S + A
+    /// SLOT: the address of a descriptor or slot made for S + A
     Slot,
+    /// PAGE(SLOT) − PAGE(P), of a slot made for S + A
+    SlotPageRelative,
+    /// SLOT − PAGE(GOT), of a slot made for S + A
+    SlotGotPageRelative,
     /// SLOT − GP, of a slot made for S + A
     SlotGpRelative,
     /// SLOT + A − GP, of a slot made for S
@@ -39,6 +50,9 @@ pub enum Value {
     SlotPcRelative,
     /// size of the symbol + A
     Size,
+    /// Instructions that may be replaced by others, with values of their own. Where they cannot be,
+    /// nothing is written: it is no error.
+    Sequence(&'static Sequence),
     /// A formula of dynamic or thread-local linking, which no kernel and no module has. The row is
     /// there for its name; applying it is [`RelocError::Unsupported`].
     Foreign,
@@ -54,7 +68,7 @@ pub struct Values {
     /// P: the run address of the relocated place.
     pub place: u64,
     /// GP: what the global pointer holds at run time (PA-RISC 32: `$global$`, in `%r27`; 64:
-    /// `__gp`, in `%r27`).
+    /// `__gp`, in `%r27`; PowerPC 64: `.TOC.`, in `r2`).
     pub gp: u64,
     /// GOT: the address that offsets into the global offset table count from.
     pub got: u64,
@@ -66,6 +80,16 @@ pub struct Values {
     pub section_base: u64,
     /// The symbol's size.
     pub size: u64,
+}
+
+/// What [`Value::PageRelative`] counts in, whatever the kernel's pages are: 4 KiB (psABI of AArch64,
+/// "Page(expr)").
+pub const PAGE_BYTES: u64 = 1 << PAGE_BITS;
+const PAGE_BITS: u8 = 12;
+
+/// The start of the [page](PAGE_BYTES) that `address` is in.
+const fn page(address: u64) -> u64 {
+    address & !(PAGE_BYTES - 1)
 }
 
 /// Which part of a value an instruction takes (the psABI of PA-RISC: "field selectors").
@@ -84,7 +108,15 @@ pub enum Selector {
     LeftRounded,
     /// RR: what LR leaves, −4096 to 6142.
     RightRounded,
+    /// The offset in a [page](PAGE_BYTES): the 12 low bits, unsigned (AArch64's `:lo12:`).
+    PageOffset,
+    /// 2¹⁵ more than all of it: the high parts of that and the *signed* 16 low bits of the value add
+    /// up to it (PowerPC's `@ha`).
+    Adjusted,
 }
+
+/// What PowerPC's `@ha` adds: half of what 16 bits hold.
+const HALF: i64 = 0x8000;
 
 /// Bits of the address that the right part holds.
 const RIGHT_BITS: u8 = 11;
@@ -107,6 +139,8 @@ impl Selector {
             Self::Right => sum & right,
             Self::LeftRounded => wrap(class, base.wrapping_add(rounded)) >> RIGHT_BITS,
             Self::RightRounded => (base & right) + low,
+            Self::PageOffset => sum & ones(PAGE_BITS).cast_signed(),
+            Self::Adjusted => wrap(class, sum.wrapping_add(HALF)),
         }
     }
 
@@ -223,7 +257,7 @@ impl Branch {
 }
 
 /// One row of a psABI's table of relocations.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Relocation {
     /// The type, as in `r_info`.
     pub number: u32,
@@ -241,6 +275,9 @@ pub struct Relocation {
     pub field: Field,
     /// When it does not fit.
     pub overflow: Overflow,
+    /// Whether low bits that have no place in the field must be zero. Where they need not, they are
+    /// dropped, as GNU ld and Linux do with those of branches.
+    pub exact: bool,
     /// The reach, if it is certain that the relocated instruction is a branch.
     pub branch: Option<Branch>,
     /// If a link with final addresses takes GP for 0 when the symbol is in code or not defined
@@ -296,7 +333,7 @@ impl Relocation {
 
     /// The formula's result with the selector applied: what goes to the field, in bytes, before
     /// [`Field::shift`] is taken off. Zero where there is nothing to compute
-    /// ([`Value::Marker`], [`Value::Foreign`]).
+    /// ([`Value::Marker`], [`Value::Foreign`], [`Value::Sequence`]).
     #[must_use]
     pub fn compute(&self, v: &Values) -> i64 {
         let (base, addend) = self.base_and_addend(v);
@@ -305,17 +342,25 @@ impl Relocation {
 
     fn base_and_addend(&self, v: &Values) -> (u64, i64) {
         match self.value {
-            Value::Marker | Value::Foreign => (0, 0),
+            Value::Marker | Value::Foreign | Value::Sequence(_) => (0, 0),
             Value::Absolute => (v.symbol, v.addend),
             Value::PcRelative { bias } => {
                 (v.symbol.wrapping_sub(v.place), v.addend.wrapping_sub(bias))
             }
+            Value::PageRelative => {
+                let target = v.symbol.wrapping_add_signed(v.addend);
+                (page(target).wrapping_sub(page(v.place)), 0)
+            }
+            Value::Gp => (v.gp, v.addend),
+            Value::GpPcRelative => (v.gp.wrapping_sub(v.place), v.addend),
             Value::GpRelative => (v.symbol.wrapping_sub(v.gp), v.addend),
             Value::SegmentRelative => (v.symbol.wrapping_sub(v.segment_base), v.addend),
             Value::SectionRelative => (v.symbol.wrapping_sub(v.section_base), v.addend),
             Value::GotRelative => (v.symbol.wrapping_sub(v.got), v.addend),
             Value::GotPcRelative => (v.got.wrapping_sub(v.place), v.addend),
             Value::Slot => (v.slot, 0),
+            Value::SlotPageRelative => (page(v.slot).wrapping_sub(page(v.place)), 0),
+            Value::SlotGotPageRelative => (v.slot.wrapping_sub(page(v.got)), 0),
             Value::SlotGpRelative => (v.slot.wrapping_sub(v.gp), 0),
             Value::SlotGpRelativeAddend => (v.slot.wrapping_sub(v.gp), v.addend),
             Value::SlotGotRelative => (v.slot.wrapping_sub(v.got), v.addend),
@@ -328,12 +373,13 @@ impl Relocation {
     /// the section. Bits outside the field stay.
     ///
     /// # Errors
-    /// [`RelocError::OutOfRange`], [`RelocError::OutOfBounds`] and [`RelocError::Unsupported`];
-    /// `bytes` are unchanged then.
+    /// [`RelocError::OutOfRange`], [`RelocError::Misaligned`], [`RelocError::OutOfBounds`] and
+    /// [`RelocError::Unsupported`]; `bytes` are unchanged then.
     pub fn apply(&self, endian: Endian, bytes: &mut [u8], v: &Values) -> Result<(), RelocError> {
         match self.value {
             Value::Marker => return Ok(()),
             Value::Foreign => return Err(RelocError::Unsupported { name: self.name }),
+            Value::Sequence(sequence) => return sequence.apply(endian, bytes, v),
             _ => {}
         }
         let instruction = self.field.read(endian, bytes)?;
@@ -347,6 +393,12 @@ impl Relocation {
     fn check(&self, value: i64) -> Result<(), RelocError> {
         let bits = u32::from(self.field.bits);
         let shift = self.field.shift;
+        if self.exact && value.cast_unsigned() & ones(shift) != 0 {
+            return Err(RelocError::Misaligned {
+                value: value.cast_unsigned() & ones(self.class.address_bits()),
+                unit: 1 << shift,
+            });
+        }
         // as the field's units, cut to an address: what Linux's loaders print
         let printed = (value.cast_unsigned() & ones(self.class.address_bits())) >> shift;
         let stored = value >> shift;
@@ -425,13 +477,16 @@ impl Relocation {
     /// if this is no branch or `bytes` are too few.
     #[must_use]
     pub fn may_use_stub(&self, endian: Endian, bytes: &[u8]) -> bool {
-        match self.branch.map(|branch| branch.stub) {
-            None | Some(StubUse::Never) => false,
-            Some(StubUse::Always) => true,
-            Some(StubUse::Instructions(patterns)) => self
-                .field
-                .read(endian, bytes)
-                .is_ok_and(|word| patterns.iter().any(|pattern| pattern.matches(word))),
+        let Some(branch) = self.branch else {
+            return false;
+        };
+        let Ok(word) = self.field.read(endian, bytes) else {
+            return false;
+        };
+        match branch.stub {
+            StubUse::Never => false,
+            StubUse::Always => true,
+            StubUse::Instructions(patterns) => patterns.iter().any(|pattern| pattern.matches(word)),
         }
     }
 }

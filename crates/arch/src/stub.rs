@@ -2,7 +2,7 @@
 
 use crate::{Arch, RelocError, Values};
 
-/// A relocation inside a stub, against what the branch goes to.
+/// A relocation inside a stub.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StubRelocation {
     /// Bytes from the start of the stub.
@@ -11,6 +11,45 @@ pub struct StubRelocation {
     pub number: u32,
     /// What is to be added to the addend of the branch.
     pub addend: i64,
+    /// What it is against.
+    pub against: StubSymbol,
+}
+
+impl StubRelocation {
+    /// A relocation against what the branch goes to, without an addend of its own.
+    #[must_use]
+    pub const fn target(offset: u32, number: u32) -> Self {
+        Self {
+            offset,
+            number,
+            addend: 0,
+            against: StubSymbol::Target,
+        }
+    }
+
+    /// A relocation against the start of the stub.
+    #[must_use]
+    pub const fn stub(offset: u32, number: u32) -> Self {
+        Self {
+            against: StubSymbol::Stub,
+            ..Self::target(offset, number)
+        }
+    }
+
+    /// The same with an addend.
+    #[must_use]
+    pub const fn plus(self, addend: i64) -> Self {
+        Self { addend, ..self }
+    }
+}
+
+/// What a relocation inside a stub is against.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StubSymbol {
+    /// What the branch goes to.
+    Target,
+    /// The stub itself: it finds its own data.
+    Stub,
 }
 
 /// The bytes of a stub and the relocations inside it.
@@ -49,8 +88,10 @@ impl StubTemplate {
     #[must_use]
     pub fn is_position_independent(&self, arch: &Arch) -> bool {
         self.relocations.iter().all(|relocation| {
-            arch.relocation(relocation.number)
-                .is_some_and(|row| row.is_pc_relative())
+            relocation.against == StubSymbol::Target
+                && arch
+                    .relocation(relocation.number)
+                    .is_some_and(|row| row.is_pc_relative())
         })
     }
 
@@ -67,6 +108,25 @@ impl StubTemplate {
         target: u64,
         out: &mut [u8],
     ) -> Result<(), RelocError> {
+        let values = Values {
+            symbol: target,
+            place,
+            ..Values::default()
+        };
+        self.resolve_with(arch, &values, out)
+    }
+
+    /// As [`resolve`](Self::resolve), for stubs that need more than addresses of stub and target:
+    /// `values` are those of a relocation at the start of the stub, against the target.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_with(
+        &self,
+        arch: &Arch,
+        values: &Values,
+        out: &mut [u8],
+    ) -> Result<(), RelocError> {
         let (needed, available) = (self.code.len(), out.len());
         let out = out
             .get_mut(..needed)
@@ -81,11 +141,15 @@ impl StubTemplate {
                 needed: offset,
                 available: needed,
             })?;
+            let (symbol, addend) = match relocation.against {
+                StubSymbol::Target => (values.symbol, values.addend),
+                StubSymbol::Stub => (values.place, 0),
+            };
             let values = Values {
-                symbol: target,
-                addend: relocation.addend,
-                place: place.wrapping_add(u64::from(relocation.offset)),
-                ..Values::default()
+                symbol,
+                addend: addend.wrapping_add(relocation.addend),
+                place: values.place.wrapping_add(u64::from(relocation.offset)),
+                ..*values
             };
             row.apply(arch.endian, field, &values)?;
         }

@@ -28,7 +28,7 @@
 use crate::arch::index;
 use crate::{
     Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable, ModuleLink,
-    Overflow, Relocation, Selector, StubUse, Value,
+    ModuleLoad, Overflow, Relocation, Selector, StubUse, Value,
 };
 
 /// `EM_X86_64`.
@@ -77,6 +77,7 @@ const fn row(
         selector: Selector::Full,
         field,
         overflow,
+        exact: false,
         branch: None,
         far_from_gp: None,
         static_link: None,
@@ -227,5 +228,11 @@ pub static X86_64: Arch = Arch {
         stubs: None,
         reserved_stub_bytes: 0,
         reserving: &[],
+    },
+    local_entry: None,
+    // arch/x86/kernel/module.c, __apply_relocate_add
+    load: ModuleLoad {
+        wants_zero_fields: true,
+        ..ModuleLoad::PLAIN
     },
 };

@@ -5,13 +5,13 @@ mod common;
 use std::fs;
 use std::process::Command;
 
-use common::{Binutils, HPPA32, HPPA64, I386, X86_64, sections_of};
+use common::{AARCH64, Binutils, HPPA32, HPPA64, I386, PPC64, PPC64LE, X86_64, sections_of};
 use klink_arch::{Class, Endian};
 use object::read::elf::{FileHeader, SectionHeader};
 use object::{Object, ObjectSection, ObjectSymbol, elf};
 use tempfile::TempDir;
 
-const ALL: [Binutils; 4] = [HPPA32, HPPA64, X86_64, I386];
+const ALL: [Binutils; 7] = [HPPA32, HPPA64, X86_64, I386, AARCH64, PPC64LE, PPC64];
 
 /// Links a small program with these options; the file, or what ld says.
 fn link(tools: &Binutils, options: &[&str], script: Option<&str>) -> Result<Vec<u8>, String> {

@@ -130,6 +130,7 @@ fn their_fields_are_what_ld_writes() {
                 offset,
                 number,
                 addend,
+                ..
             } in stub.relocations
             {
                 let name = HPPA32.arch.relocation(*number).unwrap().name;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use klink_arch::{Arch, RelocError, Values, hppa, i386, x86_64};
+use klink_arch::{Arch, RelocError, Values, aarch64, hppa, i386, ppc64, x86_64};
 use object::{Object, ObjectSection};
 use tempfile::TempDir;
 
@@ -58,6 +58,42 @@ pub(crate) const I386: Binutils = Binutils {
     assembler: &["x86_64-linux-gnu-as", "--32"],
     linker: &["x86_64-linux-gnu-ld", "-m", "elf_i386", "-z", "noexecstack"],
     prologue: "",
+};
+
+pub(crate) const AARCH64: Binutils = Binutils {
+    arch: &aarch64::AARCH64,
+    package: "binutils-aarch64-linux-gnu",
+    assembler: &["aarch64-linux-gnu-as"],
+    linker: &["aarch64-linux-gnu-ld"],
+    prologue: "",
+};
+
+/// ld edits code that counts from `r2` unless told not to.
+pub(crate) const PPC64LE: Binutils = Binutils {
+    arch: &ppc64::PPC64LE,
+    package: "binutils-powerpc64le-linux-gnu",
+    assembler: &["powerpc64le-linux-gnu-as", "-mlittle"],
+    linker: &[
+        "powerpc64le-linux-gnu-ld",
+        "-m",
+        "elf64lppc",
+        "--no-toc-optimize",
+    ],
+    prologue: "\t.abiversion 2\n",
+};
+
+/// The little-endian tools speak big-endian too.
+pub(crate) const PPC64: Binutils = Binutils {
+    arch: &ppc64::PPC64,
+    package: "binutils-powerpc64le-linux-gnu",
+    assembler: &["powerpc64le-linux-gnu-as", "-mbig"],
+    linker: &[
+        "powerpc64le-linux-gnu-ld",
+        "-m",
+        "elf64ppc",
+        "--no-toc-optimize",
+    ],
+    prologue: "\t.abiversion 1\n",
 };
 
 /// Where the tests link code to: far enough from 0 that a 17-bit branch goes either way.

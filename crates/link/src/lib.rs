@@ -51,6 +51,7 @@ pub use options::{
 pub use report::{Report, SectionReport};
 pub use script::unexecuted_constructs;
 
+use groups::Groups;
 use input::Storage;
 use layout::Layout;
 use made::BuildIdPlace;
@@ -138,7 +139,8 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     clock.lap("lay out");
 
     // Which symbols the output has. Beyond this point all sizes are known.
-    let symbols = symtab::build(&resolved, &layout, arch, options);
+    let groups = Groups::new(&resolved, &layout);
+    let symbols = symtab::build(&resolved, &layout, &groups, arch, options);
     clock.lap("list symbols");
 
     // Everything is copied, relocated and encoded in place.
@@ -147,6 +149,7 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
         resolved: &resolved,
         layout: &layout,
         symbols: &symbols,
+        groups: &groups,
         arch,
         flags: target::flags(&resolved, arch, sources.output_arch()),
         os_abi: arch.osabi,

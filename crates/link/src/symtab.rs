@@ -1,9 +1,13 @@
 //! The symbol table of the output: which symbols it has, and their numbers.
 
-use std::hash::BuildHasher;
+mod strings;
+mod table;
+
+pub(crate) use strings::Strings;
+pub(crate) use table::{OutputPlace, OutputSymbol, SymbolTable, info, null_symbol};
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 use klink_arch::Arch;
 use object::elf;
 
@@ -15,155 +19,22 @@ use crate::options::{DiscardLocals, Options, Strip};
 use crate::relocate::{Rewrite, Target, rewrite};
 use crate::resolve::{Definition, Resolved};
 
-/// A symbol of the output.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OutputSymbol {
-    /// Offset of its name in [`SymbolTable::strings`].
-    pub name: u32,
-    pub value: u64,
-    pub size: u64,
-    pub info: u8,
-    pub other: u8,
-    pub place: OutputPlace,
-}
-
-/// Where an output symbol is defined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OutputPlace {
-    Undefined,
-    Absolute,
-    Common,
-    Section(OutputId),
-    /// The section of a group, by its number in the output.
-    Group(u32),
-}
-
-/// The symbol table of the output, and where each input's symbols went.
-pub(crate) struct SymbolTable {
-    /// The symbols; the first is the null symbol.
-    pub symbols: Vec<OutputSymbol>,
-    /// Number of the first symbol that is not local.
-    pub first_global: u32,
-    /// The names.
-    pub strings: Strings,
-    /// The section groups of the output.
-    pub groups: Groups,
-    sections: IdVec<OutputId, u32>,
-    locals: IdVec<ObjectId, Vec<u32>>,
-    globals: IdVec<GlobalId, u32>,
-}
-
-impl SymbolTable {
-    /// The number of what a relocation names; 0 if it is not in the table.
-    pub(crate) fn number(&self, target: Target) -> u32 {
-        match target {
-            Target::None => 0,
-            Target::Section(output) => self.sections[output],
-            Target::Local(object, index) => self.locals[object]
-                .get(index as usize)
-                .copied()
-                .unwrap_or(0),
-            Target::Global(global) => self.globals[global],
-        }
-    }
-
-    /// The number of symbol `index` of `object`.
-    pub(crate) fn number_of(&self, resolved: &Resolved<'_>, object: ObjectId, index: u32) -> u32 {
-        match resolved.global_of(object, index) {
-            Some(global) => self.number(Target::Global(global)),
-            None => self.number(Target::Local(object, index)),
-        }
-    }
-}
-
-/// A string table. Equal strings are stored once.
-pub(crate) struct Strings {
-    bytes: Vec<u8>,
-    /// Where each string begins, found by its bytes.
-    offsets: HashTable<u32>,
-    hasher: RandomState,
-}
-
-impl Strings {
-    pub(crate) fn new() -> Self {
-        Self {
-            bytes: vec![0],
-            offsets: HashTable::new(),
-            hasher: RandomState::default(),
-        }
-    }
-
-    /// The offset of `name`, added if it is new.
-    pub(crate) fn add(&mut self, name: &[u8]) -> u32 {
-        self.add_with_prefix(b"", name)
-    }
-
-    /// Adds `prefix` and `name` as one string, and `name` as its tail. Gives the offset of the whole.
-    pub(crate) fn add_with_prefix(&mut self, prefix: &[u8], name: &[u8]) -> u32 {
-        if name.is_empty() {
-            return 0;
-        }
-        let Self {
-            bytes,
-            offsets,
-            hasher,
-        } = self;
-        if prefix.is_empty()
-            && let Some(&offset) =
-                offsets.find(hasher.hash_one(name), |&at| string_at(bytes, at) == name)
-        {
-            return offset;
-        }
-        let offset = bytes.len() as u32;
-        bytes.extend_from_slice(prefix);
-        bytes.extend_from_slice(name);
-        bytes.push(0);
-        let rehash = |&at: &u32| hasher.hash_one(string_at(bytes, at));
-        offsets.insert_unique(hasher.hash_one(name), offset + prefix.len() as u32, rehash);
-        offset
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-fn string_at(bytes: &[u8], at: u32) -> &[u8] {
-    let string = &bytes[at as usize..];
-    &string[..string
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(string.len())]
-}
-
 /// Which symbols remaining relocations name.
 struct Needed {
     sections: IdVec<OutputId, bool>,
     locals: IdVec<ObjectId, Vec<bool>>,
 }
 
-/// Builds the table: section symbols, then each object's locals in order, then globals.
+/// Builds the table of relocatable output: section symbols, then each object's locals in order, then
+/// globals.
 pub(crate) fn build(
     resolved: &Resolved<'_>,
     layout: &Layout<'_>,
+    groups: &Groups,
     arch: &Arch,
     options: &Options,
 ) -> SymbolTable {
-    let mut table = SymbolTable {
-        symbols: vec![null_symbol()],
-        first_global: 0,
-        strings: Strings::new(),
-        groups: Groups::new(resolved, layout),
-        sections: IdVec::filled(0, layout.outputs.sections.len()),
-        locals: resolved
-            .objects
-            .iter()
-            .fold(IdVec::default(), |mut locals, _| {
-                locals.push(Vec::new());
-                locals
-            }),
-        globals: IdVec::filled(0, resolved.globals.len()),
-    };
+    let mut table = SymbolTable::new(resolved, &layout.outputs);
     let selective = layout.module.is_some()
         || matches!(
             options.discard,
@@ -171,17 +42,17 @@ pub(crate) fn build(
         )
         || options.strip == Strip::All;
     let needed = selective.then(|| find_needed(resolved, layout));
-    add_section_symbols(&mut table, layout, needed.as_ref());
+    add_section_symbols(&mut table, layout, groups, needed.as_ref());
+    let input = TableInput {
+        resolved,
+        layout,
+        groups,
+        arch,
+        options,
+        needed: needed.as_ref(),
+    };
     for object in resolved.objects.ids() {
-        add_locals(
-            &mut table,
-            resolved,
-            layout,
-            arch,
-            options,
-            needed.as_ref(),
-            object,
-        );
+        add_locals(&mut table, &input, object);
     }
     if let Some(module) = &layout.module {
         add_stub_symbols(&mut table, resolved, module);
@@ -189,17 +60,6 @@ pub(crate) fn build(
     table.first_global = table.symbols.len() as u32;
     add_globals(&mut table, resolved, layout, options);
     table
-}
-
-pub(crate) fn null_symbol() -> OutputSymbol {
-    OutputSymbol {
-        name: 0,
-        value: 0,
-        size: 0,
-        info: 0,
-        other: 0,
-        place: OutputPlace::Undefined,
-    }
 }
 
 fn find_needed(resolved: &Resolved<'_>, layout: &Layout<'_>) -> Needed {
@@ -243,41 +103,45 @@ fn find_needed(resolved: &Resolved<'_>, layout: &Layout<'_>) -> Needed {
     needed
 }
 
-fn add_section_symbols(table: &mut SymbolTable, layout: &Layout<'_>, needed: Option<&Needed>) {
-    let section_symbol = |place| OutputSymbol {
-        info: info(elf::STB_LOCAL.0, elf::STT_SECTION.0),
-        place,
-        ..null_symbol()
-    };
+fn add_section_symbols(
+    table: &mut SymbolTable,
+    layout: &Layout<'_>,
+    groups: &Groups,
+    needed: Option<&Needed>,
+) {
     if layout.module.is_none() {
-        let groups = (1..).map(OutputPlace::Group).take(table.groups.kept.len());
-        table.symbols.extend(groups.map(section_symbol));
+        for number in (1..).take(groups.kept.len()) {
+            table.add_section(OutputPlace::Group(number), 0);
+        }
     }
     for &output in &layout.outputs.order {
         // Outside of the module link, every section gets its symbol, as in ld's output.
         if layout.module.is_some() && needed.is_some_and(|needed| !needed.sections[output]) {
             continue;
         }
-        table.sections[output] = table.symbols.len() as u32;
-        table
-            .symbols
-            .push(section_symbol(OutputPlace::Section(output)));
+        table.add_section(OutputPlace::Section(output), 0);
     }
 }
 
-pub(crate) fn info(binding: u8, symbol_type: u8) -> u8 {
-    binding << 4 | symbol_type & 0xf
+/// What a table of relocatable output is built from.
+struct TableInput<'a, 'l> {
+    resolved: &'l Resolved<'a>,
+    layout: &'l Layout<'a>,
+    groups: &'l Groups,
+    arch: &'l Arch,
+    options: &'l Options,
+    needed: Option<&'l Needed>,
 }
 
-fn add_locals(
-    table: &mut SymbolTable,
-    resolved: &Resolved<'_>,
-    layout: &Layout<'_>,
-    arch: &Arch,
-    options: &Options,
-    needed: Option<&Needed>,
-    id: ObjectId,
-) {
+fn add_locals(table: &mut SymbolTable, input: &TableInput<'_, '_>, id: ObjectId) {
+    let TableInput {
+        resolved,
+        layout,
+        groups,
+        arch,
+        options,
+        needed,
+    } = *input;
     let object = &resolved.objects[id];
     let mut numbers = vec![0; object.first_global];
     let mut has_file_symbol = false;
@@ -292,7 +156,7 @@ fn add_locals(
             SymbolPlace::Common => OutputPlace::Common,
             SymbolPlace::Section(section) => {
                 let output = layout.placements.output(resolved.section_id(id, section));
-                let group = || table.groups.number(id, section).map(OutputPlace::Group);
+                let group = || groups.number(id, section).map(OutputPlace::Group);
                 match output.map(OutputPlace::Section).or_else(group) {
                     Some(place) => place,
                     None => continue,
@@ -301,7 +165,7 @@ fn add_locals(
         };
         if symbol.symbol_type == elf::STT_SECTION.0 {
             numbers[index] = match place {
-                OutputPlace::Section(output) => table.sections[output],
+                OutputPlace::Section(output) => table.section(output),
                 // Theirs come first: see `add_section_symbols`.
                 OutputPlace::Group(number) if layout.module.is_none() => number,
                 _ => 0,
@@ -322,33 +186,27 @@ fn add_locals(
         // none, so that they do not look like the previous object's (bfd/elflink.c,
         // elf_link_input_bfd). Modules have no FILE symbols: kernels do not read them.
         if !is_file && !has_file_symbol && layout.module.is_none() {
-            let name = table.strings.add(&object.base_name);
-            table.symbols.push(OutputSymbol {
-                name,
-                info: info(elf::STB_LOCAL.0, elf::STT_FILE.0),
-                place: OutputPlace::Absolute,
-                ..null_symbol()
-            });
+            table.add_file(&object.base_name);
             has_file_symbol = true;
         }
         has_file_symbol |= is_file;
-        numbers[index] = table.symbols.len() as u32;
-        let name = table.strings.add(symbol.name);
-        table.symbols.push(OutputSymbol {
-            name,
-            value: match symbol.place {
-                SymbolPlace::Section(section) => symbol
-                    .value
-                    .wrapping_add(layout.placements.offset(resolved.section_id(id, section))),
-                _ => symbol.value,
-            },
+        let offset = match symbol.place {
+            SymbolPlace::Section(section) => {
+                layout.placements.offset(resolved.section_id(id, section))
+            }
+            _ => 0,
+        };
+        let output = OutputSymbol {
+            value: symbol.value.wrapping_add(offset),
             size: symbol.size,
             info: info(symbol.binding, symbol.symbol_type),
             other: symbol.other,
             place,
-        });
+            ..null_symbol()
+        };
+        numbers[index] = table.add(symbol.name, output);
     }
-    table.locals[id] = numbers;
+    table.set_locals(id, numbers);
 }
 
 /// Whether a local symbol that no relocation names stays in relocatable output.
@@ -390,15 +248,14 @@ fn add_stub_symbols(
 ) {
     for (output, stub) in module.named_stubs() {
         let name = [module.target_name(resolved, stub).as_slice(), b".stub"].concat();
-        let name = table.strings.add(&name);
-        table.symbols.push(OutputSymbol {
-            name,
+        let symbol = OutputSymbol {
             value: stub.offset,
             size: stub.size,
             info: info(elf::STB_LOCAL.0, elf::STT_FUNC.0),
-            other: 0,
             place: OutputPlace::Section(output),
-        });
+            ..null_symbol()
+        };
+        table.add(&name, symbol);
     }
 }
 
@@ -460,15 +317,14 @@ fn add_globals(
         if options.strip == Strip::All && !matches!(place, OutputPlace::Undefined) {
             continue;
         }
-        table.globals[id] = table.symbols.len() as u32;
-        let name = table.strings.add(global.name);
-        table.symbols.push(OutputSymbol {
-            name,
+        let symbol = OutputSymbol {
             value,
             size: global.size,
             info: info(binding, global.symbol_type),
             other: global.other,
             place,
-        });
+            ..null_symbol()
+        };
+        table.add_global(id, global.name, symbol);
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::buffer::Buffer;
 use crate::error::{LinkError, Result};
-use crate::groups;
+use crate::groups::{self, Groups};
 use crate::id::{IdVec, ObjectId, OutputId};
 use crate::image::Segment;
 use crate::layout::{Layout, align_up};
@@ -100,6 +100,8 @@ pub(crate) struct Output<'a, 'l> {
     pub resolved: &'l Resolved<'a>,
     pub layout: &'l Layout<'a>,
     pub symbols: &'l SymbolTable,
+    /// The section groups of the output.
+    pub groups: &'l Groups,
     pub arch: &'static Arch,
     /// `e_flags`.
     pub flags: u32,
@@ -151,7 +153,7 @@ impl Output<'_, '_> {
     }
 
     fn add_groups(&self, file: &mut FileLayout) {
-        for &(object, number) in &self.symbols.groups.kept {
+        for &(object, number) in &self.groups.kept {
             let input = &self.resolved.objects[object];
             let group = &input.groups[number as usize];
             let members = groups::members(self.resolved, self.layout, object, number);

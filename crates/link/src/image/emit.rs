@@ -117,7 +117,7 @@ impl Image<'_, '_> {
         } = *relocation;
         let plain = || {
             (
-                self.symbols.number(self.resolved, object, symbol),
+                self.symbols.number_of(self.resolved, object, symbol),
                 number,
                 addend,
             )

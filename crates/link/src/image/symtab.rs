@@ -6,42 +6,12 @@ use object::elf;
 use super::binding::Bindings;
 use super::layout::ImageLayout;
 use super::values::{SymbolValue, Values};
-use crate::id::{GlobalId, IdVec, ObjectId, OutputId};
+use crate::id::{GlobalId, IdVec, ObjectId};
 use crate::input::{InputSymbol, Object, SymbolPlace};
 use crate::options::{DiscardLocals, Options, Strip};
 use crate::output::Traits;
 use crate::resolve::{Definition, Resolved};
-use crate::symtab::{OutputPlace, OutputSymbol, Strings, info, is_compiler_made, null_symbol};
-
-/// The symbol table of an image, and where each input's symbols went.
-pub(super) struct ImageSymbols {
-    /// The symbols; the first is the null symbol.
-    pub symbols: Vec<OutputSymbol>,
-    /// Number of the first symbol that is not local.
-    pub first_global: u32,
-    pub strings: Strings,
-    sections: IdVec<OutputId, u32>,
-    locals: IdVec<ObjectId, Vec<u32>>,
-    globals: IdVec<GlobalId, u32>,
-}
-
-impl ImageSymbols {
-    /// The number of an output section's symbol.
-    pub(super) fn section(&self, output: OutputId) -> u32 {
-        self.sections[output]
-    }
-
-    /// The number of symbol `index` of `object`; 0 if it is not in the table.
-    pub(super) fn number(&self, resolved: &Resolved<'_>, object: ObjectId, index: u32) -> u32 {
-        match resolved.global_of(object, index) {
-            Some(global) => self.globals[global],
-            None => self.locals[object]
-                .get(index as usize)
-                .copied()
-                .unwrap_or(0),
-        }
-    }
-}
+use crate::symtab::{OutputPlace, OutputSymbol, SymbolTable, info, is_compiler_made, null_symbol};
 
 /// What a table is built from.
 pub(super) struct TableInput<'a, 'l> {
@@ -59,36 +29,22 @@ pub(super) struct TableInput<'a, 'l> {
 
 /// Builds the table: section symbols where relocations stay or the target has them anyway, each object's locals in order, globals
 /// that are hidden, and the other globals.
-pub(super) fn build(input: &TableInput<'_, '_>) -> ImageSymbols {
+pub(super) fn build(input: &TableInput<'_, '_>) -> SymbolTable {
     let resolved = input.resolved;
-    let mut table = ImageSymbols {
-        symbols: vec![null_symbol()],
-        first_global: 0,
-        strings: Strings::new(),
-        sections: IdVec::filled(0, input.layout.outputs.sections.len()),
-        locals: IdVec::default(),
-        globals: IdVec::filled(0, resolved.globals.len()),
-    };
+    let mut table = SymbolTable::new(resolved, &input.layout.outputs);
     let all_sections = input.arch.keeps_section_symbols && input.options.strip != Strip::All;
     if all_sections || input.options.emit_relocations {
         for &output in &input.layout.outputs.order {
-            table.sections[output] = table.symbols.len() as u32;
-            table.symbols.push(OutputSymbol {
-                value: input.layout.outputs.sections[output].address,
-                info: info(elf::STB_LOCAL.0, elf::STT_SECTION.0),
-                place: OutputPlace::Section(output),
-                ..null_symbol()
-            });
+            let address = input.layout.outputs.sections[output].address;
+            table.add_section(OutputPlace::Section(output), address);
         }
     }
     let is_in_output = objects_in_output(input);
     for (id, object) in resolved.objects.iter_ids() {
-        let numbers = if input.options.strip == Strip::All || !is_in_output[id] {
-            Vec::new()
-        } else {
-            add_locals(&mut table, input, id, object)
-        };
-        table.locals.push(numbers);
+        if input.options.strip != Strip::All && is_in_output[id] {
+            let numbers = add_locals(&mut table, input, id, object);
+            table.set_locals(id, numbers);
+        }
     }
     if input.options.strip != Strip::All {
         add_globals(&mut table, input, true);
@@ -115,7 +71,7 @@ fn objects_in_output(input: &TableInput<'_, '_>) -> IdVec<ObjectId, bool> {
 }
 
 fn add_locals(
-    table: &mut ImageSymbols,
+    table: &mut SymbolTable,
     input: &TableInput<'_, '_>,
     id: ObjectId,
     object: &Object<'_>,
@@ -134,7 +90,7 @@ fn add_locals(
         };
         if symbol.symbol_type == elf::STT_SECTION.0 {
             if let OutputPlace::Section(output) = place {
-                numbers[index] = table.sections[output];
+                numbers[index] = table.section(output);
             }
             continue;
         }
@@ -144,25 +100,18 @@ fn add_locals(
         // As in relocatable output, every object's locals follow a FILE symbol.
         let is_file = symbol.symbol_type == elf::STT_FILE.0;
         if !is_file && !has_file_symbol {
-            let name = table.strings.add(&object.base_name);
-            table.symbols.push(OutputSymbol {
-                name,
-                info: info(elf::STB_LOCAL.0, elf::STT_FILE.0),
-                place: OutputPlace::Absolute,
-                ..null_symbol()
-            });
+            table.add_file(&object.base_name);
         }
         has_file_symbol = true;
-        numbers[index] = table.symbols.len() as u32;
-        let name = table.strings.add(symbol.name);
-        table.symbols.push(OutputSymbol {
-            name,
+        let output = OutputSymbol {
             value,
             size: symbol.size,
             info: info(symbol.binding, symbol.symbol_type),
             other: symbol.other,
             place,
-        });
+            ..null_symbol()
+        };
+        numbers[index] = table.add(symbol.name, output);
     }
     numbers
 }
@@ -186,7 +135,7 @@ fn stays(input: &TableInput<'_, '_>, object: ObjectId, symbol: &InputSymbol<'_>)
 }
 
 /// Adds the globals that are local in the image, or those that are not.
-fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool) {
+fn add_globals(table: &mut SymbolTable, input: &TableInput<'_, '_>, local: bool) {
     let resolved = input.resolved;
     let mut has_file_symbol = false;
     for (id, global) in resolved.globals.iter_ids() {
@@ -227,14 +176,10 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
             add_empty_file(table);
             has_file_symbol = true;
         }
-        let (symbol_type, size) = attributes(input, id);
-        table.globals[id] = table.symbols.len() as u32;
-        let name = table.strings.add(global.name);
-        table.symbols.push(OutputSymbol {
-            name,
+        let symbol = OutputSymbol {
             value,
-            size,
-            info: info(binding, symbol_type),
+            size: global.size,
+            info: info(binding, symbol_type(input, id)),
             // Visibility is for what other files can see (bfd/elflink.c, `elf_link_output_extsym`).
             other: match (local, of_section) {
                 (true, _) => global.other & !3,
@@ -243,32 +188,29 @@ fn add_globals(table: &mut ImageSymbols, input: &TableInput<'_, '_>, local: bool
                 (false, _) => global.other,
             },
             place,
-        });
+            ..null_symbol()
+        };
+        table.add_global(id, global.name, symbol);
     }
 }
 
 /// What is local in the output and global in the inputs is of no file: a FILE symbol without a name
 /// says so, where others precede it (bfd/elflink.c, `elf_link_output_extsym`).
-fn add_empty_file(table: &mut ImageSymbols) {
+fn add_empty_file(table: &mut SymbolTable) {
     let file = info(elf::STB_LOCAL.0, elf::STT_FILE.0);
     if table.symbols.iter().any(|symbol| symbol.info == file) {
-        table.symbols.push(OutputSymbol {
-            info: file,
-            place: OutputPlace::Absolute,
-            ..null_symbol()
-        });
+        table.add_file(b"");
     }
 }
 
-fn add_versions(table: &mut ImageSymbols, input: &TableInput<'_, '_>) {
+fn add_versions(table: &mut SymbolTable, input: &TableInput<'_, '_>) {
     for name in input.versions {
-        let name = table.strings.add(name);
-        table.symbols.push(OutputSymbol {
-            name,
+        let symbol = OutputSymbol {
             info: info(elf::STB_GLOBAL.0, elf::STT_OBJECT.0),
             place: OutputPlace::Absolute,
             ..null_symbol()
-        });
+        };
+        table.add(name, symbol);
     }
 }
 
@@ -280,17 +222,13 @@ fn stays_undefined(input: &TableInput<'_, '_>, id: GlobalId) -> bool {
     !global.script_only && input.options.emit_relocations || !is_weak && input.needed.contains(&id)
 }
 
-/// Type and size. A symbol to which the script gives another symbol's value takes its type (bfd's
+/// A symbol to which the script gives another symbol's value takes its type (bfd's
 /// `bfd_copy_link_hash_symbol_type`).
-fn attributes(input: &TableInput<'_, '_>, id: GlobalId) -> (u8, u64) {
-    let global = &input.resolved.globals[id];
-    match input
+fn symbol_type(input: &TableInput<'_, '_>, id: GlobalId) -> u8 {
+    let source = input
         .layout
         .symbols
         .get(&id)
-        .and_then(|symbol| symbol.copy_of)
-    {
-        Some(source) => (input.resolved.globals[source].symbol_type, global.size),
-        None => (global.symbol_type, global.size),
-    }
+        .and_then(|symbol| symbol.copy_of);
+    input.resolved.globals[source.unwrap_or(id)].symbol_type
 }

@@ -12,7 +12,6 @@ use super::made_sections::{self, MadePart};
 use super::plan::Plan;
 use super::relocate::{Problem, Relocator, has_explicit_addends};
 use super::stubs::StubTarget;
-use super::symtab::ImageSymbols;
 use super::values::Values;
 use crate::buffer::Buffer;
 use crate::error::{LinkError, Result};
@@ -22,7 +21,7 @@ use crate::options::{Options, OutputKind};
 use crate::output::{OutputSection, Piece, Traits};
 use crate::report::Report;
 use crate::resolve::Resolved;
-use crate::symtab::{OutputPlace, Strings};
+use crate::symtab::{OutputPlace, Strings, SymbolTable};
 use crate::write::{Encoder, FIRST_RESERVED, Header, Sizes};
 
 /// Everything that is written.
@@ -30,7 +29,7 @@ pub(super) struct Image<'a, 'l> {
     pub resolved: &'l Resolved<'a>,
     pub layout: &'l ImageLayout<'a>,
     pub values: &'l Values<'a, 'l>,
-    pub symbols: &'l ImageSymbols,
+    pub symbols: &'l SymbolTable,
     pub relocator: &'l Relocator<'a, 'l>,
     /// What was decided about the sections that the linker made.
     pub plan: &'l Plan,

@@ -152,7 +152,6 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
         groups: &groups,
         arch,
         flags: target::flags(&resolved, arch, sources.output_arch()),
-        os_abi: arch.osabi,
         statement_bytes: &statement_bytes,
         build_id,
     };

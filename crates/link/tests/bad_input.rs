@@ -301,6 +301,63 @@ fn absurd_scripts_are_refused() {
     }
 }
 
+/// Images whose sections are too far from each other for any file.
+#[test]
+fn absurd_images_are_refused() {
+    let bench = Bench::new("x86_64.o");
+    let path = bench.folder.path().join("absurd.lds");
+    let mut options = bench.options();
+    options.scripts = vec![path.clone().into()];
+    options.output_kind = OutputKind::Executable;
+    options.unresolved.report = Some(false);
+    let phdrs = "PHDRS { all PT_LOAD; }";
+    for (head, script, expected) in [
+        // One segment for both: the file has as many bytes as there are between them.
+        (
+            phdrs,
+            ".text 0x1000 : { *(.text*) } :all
+             .data 0x1000000000000000 : { *(.data*) }",
+            "padding",
+        ),
+        (
+            phdrs,
+            ".text 0 : { *(.text*) } :all
+             .data 0xe000000000000000 : { *(.data*) }
+             .more 0x5000000000000000 : { BYTE(1) } :all",
+            "",
+        ),
+        (
+            "",
+            ".data : { *(.data) . = 0x1000000000000000; BYTE(1) }",
+            "padding",
+        ),
+        (
+            "",
+            ".data : { BYTE(1) . += 0xfffffffffff00000; BYTE(1) }",
+            "",
+        ),
+        (
+            "",
+            ".text 0 : { *(.bss*) . += 0x20000000; *(.text*) }",
+            "padding",
+        ),
+        (
+            "",
+            ".text : ALIGN(0x4000000000000000) { *(.text*) } .data : { *(.data) }",
+            "",
+        ),
+    ] {
+        let rest = "/DISCARD/ : { *(*) }";
+        fs::write(&path, format!("{head} SECTIONS {{ {script} {rest} }}")).unwrap();
+        let error = bench.link(&data("x86_64.o"), script, &options);
+        let error = error.unwrap_or_else(|| {
+            assert!(expected.is_empty(), "{script} was followed");
+            String::new()
+        });
+        assert!(error.contains(expected), "{script}: {error}");
+    }
+}
+
 #[test]
 fn scripts_and_response_files_that_name_each_other_end() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,13 +3,13 @@
 //! Source: bfd/binary.c, `binary_set_section_contents`.
 
 use super::layout::ImageLayout;
-use super::write::ImageFile;
 use crate::buffer::Buffer;
 use crate::error::{LinkError, Result};
 use crate::id::OutputId;
 use crate::options::{Options, OutputFormat};
 use crate::output::{OutputSection, Traits};
 use crate::script::Sources;
+use crate::write::FileLayout;
 
 /// The name of the format in scripts.
 const NAME: &str = "binary";
@@ -35,7 +35,7 @@ pub(super) fn extract(
     options: &Options,
     sources: &Sources,
     layout: &ImageLayout<'_>,
-    file: &ImageFile,
+    file: &FileLayout,
     bytes: &[u8],
 ) -> Result<Option<Buffer>> {
     if !is_wanted(options, sources) {

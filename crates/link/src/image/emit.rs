@@ -8,7 +8,7 @@ use super::values::SymbolValue;
 use super::write::{CHUNK, Image, Job};
 use crate::id::{ObjectId, OutputId, SectionId};
 use crate::input::RawRelocation;
-use crate::write::{Encoder, Sizes, sort_by_offset};
+use crate::write::{Encoder, FileRange, Sizes, sort_by_offset};
 
 impl Image<'_, '_> {
     /// Cuts the relocations of an output section into parts that are written apart from each other.
@@ -16,7 +16,7 @@ impl Image<'_, '_> {
         &self,
         id: OutputId,
         mut file_offset: u64,
-        ranges: &mut Vec<(u64, u64, Job<'j>)>,
+        ranges: &mut Vec<FileRange<Job<'j>>>,
     ) {
         let explicit = has_explicit_addends(self.arch);
         let each = Sizes::of(self.arch.class).relocation(explicit);
@@ -31,13 +31,21 @@ impl Image<'_, '_> {
             size += count * each;
             if size >= CHUNK {
                 let inputs = std::mem::take(&mut inputs);
-                ranges.push((file_offset, size, Job::Relocations(inputs)));
+                ranges.push(FileRange {
+                    offset: file_offset,
+                    size,
+                    part: Job::Relocations(inputs),
+                });
                 file_offset += size;
                 size = 0;
             }
         }
         if size > 0 {
-            ranges.push((file_offset, size, Job::Relocations(inputs)));
+            ranges.push(FileRange {
+                offset: file_offset,
+                size,
+                part: Job::Relocations(inputs),
+            });
         }
     }
 
@@ -78,7 +86,7 @@ impl Image<'_, '_> {
                 out.relocation(base.wrapping_add(offset), symbol, number, addend);
             }
             if !sorted {
-                sort_by_offset(own, each, self.arch.endian);
+                sort_by_offset(own, explicit, self.arch);
             }
         }
     }

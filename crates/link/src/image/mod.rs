@@ -172,8 +172,8 @@ pub(crate) fn link<'a>(
         entry,
         flags: target::flags(&resolved, arch, sources.output_arch()),
     };
-    let file = image.lay_out_file();
-    image.contents = plan.contents(&relocator, &|output| file.section_number(output))?;
+    let file = image.lay_out_file()?;
+    image.contents = plan.contents(&relocator, &|output| file.number(output) as u16)?;
     let bytes = image.fill(&file, clock.report())?;
     if let Some(bytes) = binary::extract(options, sources, &layout, &file, &bytes)? {
         clock.lap("write");

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use klink_arch::{Arch, Class, Endian};
+use klink_arch::Arch;
 use object::elf;
 use rayon::prelude::*;
 
@@ -15,14 +15,16 @@ use super::stubs::StubTarget;
 use super::values::Values;
 use crate::buffer::Buffer;
 use crate::error::{LinkError, Result};
-use crate::id::{Id, IdVec, OutputId, SectionId};
-use crate::layout::align_up;
-use crate::options::{Options, OutputKind};
+use crate::id::{Id, OutputId, SectionId};
+use crate::options::{Options, OutputKind, Strip};
 use crate::output::{OutputSection, Piece, Traits};
 use crate::report::Report;
 use crate::resolve::Resolved;
-use crate::symtab::{OutputPlace, Strings, SymbolTable};
-use crate::write::{Encoder, FIRST_RESERVED, Header, Sizes};
+use crate::symtab::SymbolTable;
+use crate::write::{
+    Body, Encoder, FileHeader, FileLayout, FileRange, Limits, RelocationTable, Sizes, cut,
+    sort_table,
+};
 
 /// Everything that is written.
 pub(super) struct Image<'a, 'l> {
@@ -42,40 +44,6 @@ pub(super) struct Image<'a, 'l> {
     pub flags: u32,
 }
 
-/// What fills a section of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Body {
-    Nothing,
-    Contents(OutputId),
-    Relocations(OutputId),
-    Symbols,
-    SymbolSections,
-    SymbolNames,
-    SectionNames,
-}
-
-/// The file as it will be.
-pub(super) struct ImageFile {
-    headers: Vec<Header>,
-    bodies: Vec<Body>,
-    numbers: IdVec<OutputId, u32>,
-    names: Strings,
-    header_table: u64,
-    pub size: u64,
-}
-
-impl ImageFile {
-    /// The number of an output section, as a dynamic symbol has it.
-    pub(super) fn section_number(&self, output: OutputId) -> u16 {
-        self.numbers[output] as u16
-    }
-
-    /// Where an output section's bytes begin in the file.
-    pub(super) fn offset_of(&self, output: OutputId) -> u64 {
-        self.headers[self.numbers[output] as usize].offset
-    }
-}
-
 /// A part of the file to fill, apart from all others.
 pub(super) enum Job<'j> {
     /// Pieces of an output section, from this offset in it.
@@ -92,74 +60,58 @@ pub(super) const CHUNK: u64 = 256 << 10;
 
 impl Image<'_, '_> {
     /// Lays the file out.
-    pub(super) fn lay_out_file(&self) -> ImageFile {
+    ///
+    /// # Errors
+    /// A file that is larger than any can be, or mostly padding.
+    pub(super) fn lay_out_file(&self) -> Result<FileLayout> {
         let sizes = Sizes::of(self.arch.class);
-        let mut file = ImageFile {
-            headers: vec![Header::default()],
-            bodies: vec![Body::Nothing],
-            numbers: IdVec::filled(0, self.layout.outputs.sections.len()),
-            names: Strings::new(),
-            header_table: 0,
-            size: 0,
+        let outputs = &self.layout.outputs;
+        let mut file = FileLayout::new(outputs);
+        for &id in &outputs.order {
+            let relocations = RelocationTable {
+                count: self.relocation_count(&outputs.sections[id]),
+                explicit: has_explicit_addends(self.arch),
+            };
+            file.add_section(id, outputs, &relocations, &sizes);
+            file.header_mut(id).offset = self.layout.segments.offsets[id.index()];
+        }
+        if self.options.strip != Strip::All {
+            file.add_symbols(self.symbols, &sizes);
+        }
+        file.add_section_names();
+        file.link_tables();
+        for &id in &outputs.order {
+            file.link_section(id, outputs, &self.layout.placements, self.arch);
+            self.link_dynamic(id, &mut file);
+        }
+        // Segments have given places to what is in memory.
+        let is_outside = |body: &Body| match body {
+            Body::Contents(id) => !outputs.sections[*id].traits.contains(Traits::ALLOC),
+            _ => false,
         };
-        self.add_sections(&mut file, &sizes);
-        self.add_tables(&mut file, &sizes);
-        self.place(&mut file, &sizes);
-        file
+        let start = self.layout.segments.end.max(sizes.header);
+        file.place(start, is_outside, &sizes);
+        file.check_limits(&Limits {
+            resolved: self.resolved,
+            outputs,
+            symbols: self.symbols,
+            arch: self.arch,
+            given: &|id| self.given_bytes(id),
+        })?;
+        Ok(file)
     }
 
-    fn add_sections(&self, file: &mut ImageFile, sizes: &Sizes) {
-        for &id in &self.layout.outputs.order {
-            let section = &self.layout.outputs.sections[id];
-            let number = file.headers.len() as u32;
-            let count = self.relocation_count(section);
-            let explicit = has_explicit_addends(self.arch);
-            let prefix: &[u8] = if explicit { b".rela" } else { b".rel" };
-            let table_name = match count {
-                0 => 0,
-                _ => file.names.add_with_prefix(prefix, section.name),
-            };
-            file.numbers[id] = number;
-            let is_array = [
-                elf::SHT_INIT_ARRAY.0,
-                elf::SHT_FINI_ARRAY.0,
-                elf::SHT_PREINIT_ARRAY.0,
-            ]
-            .contains(&section.file_type());
-            file.headers.push(Header {
-                name: file.names.add(section.name),
-                section_type: section.file_type(),
-                flags: section.file_flags(),
-                address: section.address,
-                offset: self.layout.segments.offsets[id.index()],
-                size: section.size,
-                align: section.file_align(),
-                entry_size: if is_array {
-                    sizes.word
-                } else {
-                    section.entry_size
-                },
-                ..Header::default()
-            });
-            file.bodies.push(Body::Contents(id));
-            if count > 0 {
-                file.headers.push(Header {
-                    name: table_name,
-                    section_type: if explicit {
-                        elf::SHT_RELA.0
-                    } else {
-                        elf::SHT_REL.0
-                    },
-                    flags: elf::SHF_INFO_LINK.0,
-                    size: count as u64 * sizes.relocation(explicit),
-                    info: number,
-                    align: sizes.word,
-                    entry_size: sizes.relocation(explicit),
-                    ..Header::default()
-                });
-                file.bodies.push(Body::Relocations(id));
+    /// Bytes of an output section that inputs, statements and stubs give.
+    fn given_bytes(&self, id: OutputId) -> u64 {
+        let pieces = self.layout.outputs.sections[id].pieces.iter();
+        let bytes = pieces.map(|piece| match *piece {
+            Piece::Section(input) => self.resolved.section(input).file_size(),
+            Piece::Statement(number) => {
+                self.layout.data[number as usize].map_or(0, |place| place.size.bytes())
             }
-        }
+            Piece::Island(number) => self.layout.islands.size(number),
+        });
+        bytes.fold(0, u64::saturating_add)
     }
 
     /// How many relocations stay: with `--emit-relocs` all.
@@ -173,100 +125,14 @@ impl Image<'_, '_> {
             .sum()
     }
 
-    fn add_tables(&self, file: &mut ImageFile, sizes: &Sizes) {
-        let count = self.symbols.symbols.len() as u64;
-        if self.options.strip != crate::options::Strip::All {
-            file.headers.push(Header {
-                name: file.names.add(b".symtab"),
-                section_type: elf::SHT_SYMTAB.0,
-                size: count * sizes.symbol,
-                info: self.symbols.first_global,
-                align: sizes.word,
-                entry_size: sizes.symbol,
-                ..Header::default()
-            });
-            file.bodies.push(Body::Symbols);
-            if file.headers.len() as u32 >= FIRST_RESERVED {
-                file.headers.push(Header {
-                    name: file.names.add(b".symtab_shndx"),
-                    section_type: elf::SHT_SYMTAB_SHNDX.0,
-                    size: count * 4,
-                    align: 4,
-                    entry_size: 4,
-                    ..Header::default()
-                });
-                file.bodies.push(Body::SymbolSections);
-            }
-            file.headers.push(Header {
-                name: file.names.add(b".strtab"),
-                section_type: elf::SHT_STRTAB.0,
-                size: self.symbols.strings.bytes().len() as u64,
-                align: 1,
-                ..Header::default()
-            });
-            file.bodies.push(Body::SymbolNames);
-        }
-        let name = file.names.add(b".shstrtab");
-        file.headers.push(Header {
-            name,
-            section_type: elf::SHT_STRTAB.0,
-            size: file.names.bytes().len() as u64,
-            align: 1,
-            ..Header::default()
-        });
-        file.bodies.push(Body::SectionNames);
-        let number_of = |body| {
-            file.bodies
-                .iter()
-                .position(|&other| other == body)
-                .unwrap_or(0) as u32
-        };
-        let (symbols, strings) = (number_of(Body::Symbols), number_of(Body::SymbolNames));
-        for (header, body) in file.headers.iter_mut().zip(&file.bodies) {
-            match body {
-                Body::Relocations(_) | Body::SymbolSections => header.link = symbols,
-                Body::Symbols => header.link = strings,
-                _ => {}
-            }
-        }
-        self.link_sections(file);
-    }
-
-    /// Fills in the `sh_link`s and `sh_info`s that are section numbers.
-    fn link_sections(&self, file: &mut ImageFile) {
-        for &id in &self.layout.outputs.order {
-            let section = &self.layout.outputs.sections[id];
-            let linked = section
-                .linked_to
-                .and_then(|linked| self.layout.placements.output(linked));
-            let header = &mut file.headers[file.numbers[id] as usize];
-            if let Some(linked) = linked {
-                header.link = file.numbers[linked];
-            }
-            self.link_dynamic(id, file);
-            let header = &mut file.headers[file.numbers[id] as usize];
-            if let Some(special) = self.arch.special_section(section.name) {
-                header.section_type = special.section_type;
-                header.entry_size = special.entry_size;
-                let about = special
-                    .info_section
-                    .and_then(|about| self.layout.outputs.by_name(about.as_bytes()));
-                if let Some(about) = about {
-                    header.info = file.numbers[about];
-                    header.flags |= elf::SHF_INFO_LINK.0;
-                }
-            }
-        }
-    }
-
     /// Fills in what the headers of tables for a loader say of each other (bfd/elf.c,
     /// `assign_section_numbers`).
-    fn link_dynamic(&self, id: OutputId, file: &mut ImageFile) {
+    fn link_dynamic(&self, id: OutputId, file: &mut FileLayout) {
         let made = &self.plan.made;
         let number_of = |part| {
             let section = made.part(part)?;
             let output = self.layout.placements.output(section)?;
-            Some(file.numbers[output])
+            Some(file.number(output))
         };
         let (symbols, strings) = (MadePart::DynamicSymbols, MadePart::DynamicStrings);
         let (symbols, strings) = (number_of(symbols), number_of(strings));
@@ -277,7 +143,7 @@ impl Image<'_, '_> {
             })
         };
         let (has_slots, has_reserved) = (has(MadePart::Got), has(MadePart::GotPlt));
-        let header = &mut file.headers[file.numbers[id] as usize];
+        let header = file.header_mut(id);
         // GNU ld forgets it of slots in static links (bfd/elfxx-x86.c,
         // `_bfd_x86_elf_finish_dynamic_sections`).
         if has_reserved || has_slots && self.plan.dynamic.is_some() {
@@ -308,53 +174,26 @@ impl Image<'_, '_> {
         }
     }
 
-    /// Sections outside of memory, then symbols, names, relocations, section names, headers.
-    fn place(&self, file: &mut ImageFile, sizes: &Sizes) {
-        let mut at = self.layout.segments.end.max(sizes.header);
-        let outside = |body: &Body| match body {
-            Body::Contents(id) => !self.layout.outputs.sections[*id]
-                .traits
-                .contains(Traits::ALLOC),
-            _ => false,
-        };
-        let passes: [&dyn Fn(&Body) -> bool; 4] = [
-            &outside,
-            &|body| {
-                matches!(
-                    body,
-                    Body::Symbols | Body::SymbolSections | Body::SymbolNames
-                )
-            },
-            &|body| matches!(body, Body::Relocations(_)),
-            &|body| matches!(body, Body::SectionNames),
-        ];
-        for in_pass in passes {
-            for (header, body) in file.headers.iter_mut().zip(&file.bodies) {
-                if !in_pass(body) {
-                    continue;
-                }
-                header.offset = align_up(at, header.align.max(1)).unwrap_or(u64::MAX);
-                if header.section_type != elf::SHT_NOBITS.0 {
-                    at = header.offset.saturating_add(header.size);
-                }
-            }
-        }
-        file.header_table = align_up(at, sizes.word).unwrap_or(u64::MAX);
-        file.size = file
-            .header_table
-            .saturating_add(file.headers.len() as u64 * sizes.section);
-    }
-
     /// Makes the bytes of the whole file.
     ///
     /// # Errors
     /// Everything that is wrong with relocations, told at once; with `--noinhibit-exec` these are
     /// notes of `report` instead.
-    pub(super) fn fill(&self, file: &ImageFile, report: &mut Report) -> Result<Buffer> {
+    pub(super) fn fill(&self, file: &FileLayout, report: &mut Report) -> Result<Buffer> {
         let mut bytes = Buffer::zeroed(file.size as usize);
-        self.write_headers(file, &mut bytes);
+        let header = FileHeader {
+            file_type: match self.options.output_kind {
+                OutputKind::Executable | OutputKind::Relocatable => elf::ET_EXEC.0,
+                OutputKind::Pie | OutputKind::Shared => elf::ET_DYN.0,
+            },
+            entry: self.entry,
+            flags: self.flags,
+        };
+        let segments = &self.layout.segments.segments;
+        let out = Encoder::new(self.arch, &mut bytes);
+        file.write_headers(&header, segments, out, self.arch);
         let problems = Mutex::new(Vec::new());
-        let jobs = self.jobs(file, &mut bytes);
+        let jobs = self.jobs(file, &mut bytes)?;
         jobs.into_par_iter().for_each(|(job, part)| {
             let mut own = Vec::new();
             self.run(file, job, part, &mut own);
@@ -378,7 +217,7 @@ impl Image<'_, '_> {
     }
 
     /// Puts the table to search unwind tables by into its section, now that all of them are there.
-    fn fill_unwind_header(&self, file: &ImageFile, bytes: &mut [u8]) -> Result<()> {
+    fn fill_unwind_header(&self, file: &FileLayout, bytes: &mut [u8]) -> Result<()> {
         let layout = self.layout;
         let Some(section) = self.contents.unwind_header else {
             return Ok(());
@@ -400,7 +239,9 @@ impl Image<'_, '_> {
     }
 
     /// Sorts the sections whose entries the architecture wants sorted by address.
-    fn sort_sections(&self, file: &ImageFile, bytes: &mut [u8]) {
+    fn sort_sections(&self, file: &FileLayout, bytes: &mut [u8]) {
+        /// Bytes of the address that an entry begins with.
+        const KEY: usize = 4;
         for special in self.arch.special_sections {
             let Some((entry, id)) = special
                 .sorted_entry
@@ -413,63 +254,50 @@ impl Image<'_, '_> {
             let Some(table) = bytes.get_mut(start..end) else {
                 continue;
             };
-            let key = |entry: &[u8]| match (self.arch.endian, entry) {
-                (Endian::Big, &[a, b, c, d, ..]) => u32::from_be_bytes([a, b, c, d]),
-                (Endian::Little, &[a, b, c, d, ..]) => u32::from_le_bytes([a, b, c, d]),
-                _ => 0,
-            };
-            let copy = table.to_vec();
-            let mut entries: Vec<&[u8]> = copy.chunks_exact(entry).collect();
-            entries.sort_by_key(|entry| key(entry));
-            for (place, entry) in table.chunks_exact_mut(entry).zip(entries) {
-                place.copy_from_slice(entry);
-            }
+            sort_table(table, entry, KEY, self.arch.endian);
         }
     }
 
     /// Cuts the file into parts that are filled apart from each other.
     fn jobs<'j>(
         &'j self,
-        file: &'j ImageFile,
+        file: &'j FileLayout,
         bytes: &'j mut [u8],
-    ) -> Vec<(Job<'j>, &'j mut [u8])> {
-        let mut ranges: Vec<(u64, u64, Job<'j>)> = Vec::new();
-        for (header, body) in file.headers.iter().zip(&file.bodies) {
-            if header.section_type == elf::SHT_NOBITS.0 || header.size == 0 {
-                continue;
-            }
-            let whole = |job| (header.offset, header.size, job);
-            match *body {
-                Body::Nothing => {}
-                Body::Contents(id) => self.content_jobs(id, header.offset, &mut ranges),
-                Body::Relocations(id) => self.relocation_jobs(id, header.offset, &mut ranges),
-                Body::Symbols => ranges.push(whole(Job::Symbols)),
-                Body::SymbolSections => ranges.push(whole(Job::SymbolSections)),
-                Body::SymbolNames => {
-                    ranges.push(whole(Job::Bytes(self.symbols.strings.bytes())));
+    ) -> Result<Vec<(Job<'j>, &'j mut [u8])>> {
+        let mut ranges: Vec<FileRange<Job<'j>>> = Vec::new();
+        for (header, body) in file.with_bytes() {
+            let job = match body {
+                Body::Nothing | Body::Group(..) => continue,
+                Body::Contents(id) => {
+                    self.content_jobs(id, header.offset, &mut ranges);
+                    continue;
                 }
-                Body::SectionNames => ranges.push(whole(Job::Bytes(file.names.bytes()))),
-            }
+                Body::Relocations(id) => {
+                    self.relocation_jobs(id, header.offset, &mut ranges);
+                    continue;
+                }
+                Body::Symbols => Job::Symbols,
+                Body::SymbolSections => Job::SymbolSections,
+                Body::SymbolNames => Job::Bytes(self.symbols.strings.bytes()),
+                Body::SectionNames => Job::Bytes(file.names.bytes()),
+            };
+            ranges.push(FileRange {
+                offset: header.offset,
+                size: header.size,
+                part: job,
+            });
         }
-        ranges.sort_by_key(|&(offset, ..)| offset);
-        let mut jobs = Vec::with_capacity(ranges.len());
-        let (mut rest, mut at) = (bytes, 0);
-        for (offset, size, job) in ranges {
-            let (part, behind) = rest[(offset - at) as usize..].split_at_mut(size as usize);
-            jobs.push((job, part));
-            rest = behind;
-            at = offset + size;
-        }
+        let mut jobs = cut(bytes, ranges)?;
         // The largest first, so that no thread is left with one at the end.
         jobs.sort_by_key(|(_, part)| std::cmp::Reverse(part.len()));
-        jobs
+        Ok(jobs)
     }
 
     fn content_jobs<'j>(
         &'j self,
         id: OutputId,
         file_offset: u64,
-        ranges: &mut Vec<(u64, u64, Job<'j>)>,
+        ranges: &mut Vec<FileRange<Job<'j>>>,
     ) {
         let section = &self.layout.outputs.sections[id];
         let mut begin = 0;
@@ -478,20 +306,20 @@ impl Image<'_, '_> {
         for (at, piece) in pieces.iter().enumerate() {
             let offset = self.offset_of(piece).max(start);
             if offset - start >= CHUNK && at > begin {
-                ranges.push((
-                    file_offset + start,
-                    offset - start,
-                    Job::Pieces(id, &pieces[begin..at], start),
-                ));
+                ranges.push(FileRange {
+                    offset: file_offset + start,
+                    size: offset - start,
+                    part: Job::Pieces(id, &pieces[begin..at], start),
+                });
                 (begin, start) = (at, offset);
             }
         }
         if section.size > start {
-            ranges.push((
-                file_offset + start,
-                section.size - start,
-                Job::Pieces(id, &pieces[begin..], start),
-            ));
+            ranges.push(FileRange {
+                offset: file_offset + start,
+                size: section.size - start,
+                part: Job::Pieces(id, &pieces[begin..], start),
+            });
         }
     }
 
@@ -506,17 +334,13 @@ impl Image<'_, '_> {
         }
     }
 
-    fn run(&self, file: &ImageFile, job: Job<'_>, part: &mut [u8], problems: &mut Vec<Problem>) {
+    fn run(&self, file: &FileLayout, job: Job<'_>, part: &mut [u8], problems: &mut Vec<Problem>) {
         match job {
             Job::Pieces(id, pieces, start) => self.fill_pieces(id, pieces, start, part, problems),
             Job::Relocations(inputs) => self.emit_relocations(inputs, part),
-            Job::Symbols => self.fill_symbols(file, part),
+            Job::Symbols => file.write_symbols(self.symbols, Encoder::new(self.arch, part)),
             Job::SymbolSections => {
-                let mut out = Encoder::new(self.arch, part);
-                for symbol in &self.symbols.symbols {
-                    let number = number_of_place(file, symbol.place).unwrap_or(0);
-                    out.word32(if number >= FIRST_RESERVED { number } else { 0 });
-                }
+                file.write_symbol_sections(self.symbols, Encoder::new(self.arch, part));
             }
             Job::Bytes(bytes) => part.copy_from_slice(bytes),
         }
@@ -637,76 +461,5 @@ impl Image<'_, '_> {
         let bytes = crate::script::encode(place.value, place.size, self.arch.endian);
         part[..bytes.len()].copy_from_slice(&bytes);
         bytes.len()
-    }
-
-    fn fill_symbols(&self, file: &ImageFile, part: &mut [u8]) {
-        let mut out = Encoder::new(self.arch, part);
-        for symbol in &self.symbols.symbols {
-            let place = match (symbol.place, number_of_place(file, symbol.place)) {
-                (_, Some(number)) if number >= FIRST_RESERVED => elf::SHN_XINDEX.0,
-                (_, Some(number)) => number as u16,
-                (OutputPlace::Absolute, None) => elf::SHN_ABS.0,
-                (OutputPlace::Common, None) => elf::SHN_COMMON.0,
-                (_, None) => elf::SHN_UNDEF.0,
-            };
-            out.symbol(symbol, place);
-        }
-    }
-
-    fn write_headers(&self, file: &ImageFile, bytes: &mut [u8]) {
-        let sizes = Sizes::of(self.arch.class);
-        let segments = &self.layout.segments.segments;
-        let mut out = Encoder::new(self.arch, bytes);
-        out.ident(self.arch, self.arch.osabi);
-        out.half(match self.options.output_kind {
-            OutputKind::Executable | OutputKind::Relocatable => elf::ET_EXEC.0,
-            OutputKind::Pie | OutputKind::Shared => elf::ET_DYN.0,
-        });
-        out.half(self.arch.machine);
-        out.word32(u32::from(elf::EV_CURRENT.0));
-        out.word(self.entry);
-        out.word(if segments.is_empty() { 0 } else { sizes.header });
-        out.word(file.header_table);
-        out.word32(self.flags);
-        out.half(sizes.header as u16);
-        let segment_size = match self.arch.class {
-            Class::Elf32 => 32,
-            Class::Elf64 => 56,
-        };
-        out.half(if segments.is_empty() { 0 } else { segment_size });
-        out.half(segments.len() as u16);
-        out.half(sizes.section as u16);
-        let count = file.headers.len() as u32;
-        let names = count - 1;
-        out.half(if count < FIRST_RESERVED {
-            count as u16
-        } else {
-            0
-        });
-        out.half(if names < FIRST_RESERVED {
-            names as u16
-        } else {
-            elf::SHN_XINDEX.0
-        });
-        for segment in segments {
-            out.segment(segment);
-        }
-        out.at = file.header_table as usize;
-        for (number, header) in file.headers.iter().enumerate() {
-            let mut header = header.clone();
-            if number == 0 && count >= FIRST_RESERVED {
-                header.size = u64::from(count);
-                header.link = names;
-            }
-            out.section_header(&header);
-        }
-    }
-}
-
-/// The number of the section that a symbol is in.
-fn number_of_place(file: &ImageFile, place: OutputPlace) -> Option<u32> {
-    match place {
-        OutputPlace::Section(id) => Some(file.numbers[id]),
-        _ => None,
     }
 }

@@ -106,6 +106,14 @@ pub struct InputSection<'a> {
 }
 
 impl<'a> InputSection<'a> {
+    /// Bytes that it gives to a file.
+    pub(crate) fn file_size(&self) -> u64 {
+        match elf::SectionType(self.section_type) {
+            elf::SHT_NOBITS => 0,
+            _ => self.size,
+        }
+    }
+
     /// A section that stands in no file: contents aligned to one byte, without relocations.
     pub(crate) fn plain(name: &'a [u8], section_type: u32, flags: u64, data: &'a [u8]) -> Self {
         Self {

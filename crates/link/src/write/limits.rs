@@ -2,13 +2,14 @@
 //! without contents and alignments are bounded by nothing in an input, so a damaged one could ask for
 //! any amount of memory and file.
 
-use klink_arch::Class;
-use object::elf;
+use klink_arch::{Arch, Class};
 
-use super::{Body, FileLayout, Header, Output, Sizes};
+use super::{Body, FileLayout, Header, Sizes};
 use crate::error::{LinkError, Result};
 use crate::id::OutputId;
-use crate::output::Piece;
+use crate::output::Outputs;
+use crate::resolve::Resolved;
+use crate::symtab::SymbolTable;
 
 /// Bytes of the file that no input and no statement gives. Kernels' largest alignments are 16 MiB
 /// (x86, `CONFIG_PHYSICAL_ALIGN`), and room without contents in front of contents is rare.
@@ -17,51 +18,48 @@ const MAX_PADDING: u64 = 256 << 20;
 /// `r_info` of ELF32 has 24 bits for the symbol (ELF gABI chapter 4, `ELF32_R_SYM`).
 const MAX_SYMBOLS_32: usize = 1 << 24;
 
-impl Output<'_, '_> {
+/// What a file is judged by.
+pub(crate) struct Limits<'a, 'l> {
+    pub resolved: &'l Resolved<'a>,
+    pub outputs: &'l Outputs<'a>,
+    pub symbols: &'l SymbolTable,
+    pub arch: &'static Arch,
+    /// Bytes of an output section that inputs, statements and stubs give.
+    pub given: &'l dyn Fn(OutputId) -> u64,
+}
+
+impl FileLayout {
     /// Refuses a file that cannot be written.
     ///
     /// # Errors
     /// [`LinkError::BadSection`], naming the section and what asks for too much.
-    pub(super) fn check_limits(&self, file: &FileLayout, sizes: &Sizes) -> Result<()> {
-        let mut given = sizes.header + file.headers.len() as u64 * sizes.section;
+    pub(crate) fn check_limits(&self, limits: &Limits<'_, '_>) -> Result<()> {
+        let sizes = Sizes::of(limits.arch.class);
+        let mut given = sizes.header + self.headers.len() as u64 * sizes.section;
         let mut worst = (0, None);
-        for (header, body) in file.headers.iter().zip(&file.bodies) {
-            self.check_class(file, header, body)?;
-            if header.section_type == elf::SHT_NOBITS.0 {
-                continue;
-            }
-            let Body::Contents(id) = *body else {
+        for (header, body) in self.headers.iter().zip(&self.bodies) {
+            limits.check_class(self, header, body)?;
+        }
+        for (header, body) in self.with_bytes() {
+            let Body::Contents(id) = body else {
                 given = given.saturating_add(header.size);
                 continue;
             };
-            let bytes = self.given_bytes(id);
+            let bytes = (limits.given)(id);
             given = given.saturating_add(bytes);
             // The section itself may be padded, or the way to it.
             let padding = header.size.saturating_sub(bytes).max(header.align);
             worst = worst.max((padding, Some(id)));
         }
-        let padding = file.size.saturating_sub(given);
+        let padding = self.size.saturating_sub(given);
         match worst {
-            (_, Some(id)) if padding > MAX_PADDING => Err(self.padded(id, padding)),
-            _ => self.check_counts(file),
+            (_, Some(id)) if padding > MAX_PADDING => Err(limits.padded(id, padding)),
+            _ => limits.check_counts(self),
         }
     }
+}
 
-    /// Bytes of an output section that inputs, statements and stubs give.
-    fn given_bytes(&self, id: OutputId) -> u64 {
-        let section = &self.layout.outputs.sections[id];
-        let pieces = section.pieces.iter().map(|piece| match *piece {
-            Piece::Section(input) => self.resolved.section(input).data.len() as u64,
-            Piece::Island(_) => 0,
-            Piece::Statement(number) => self.statement_bytes[number as usize].len() as u64,
-        });
-        let stubs = self.layout.module.as_ref().map_or(0, |module| {
-            let stubs = module.stubs(id).iter();
-            stubs.map(|stub| stub.size).sum()
-        });
-        pieces.sum::<u64>() + stubs
-    }
-
+impl Limits<'_, '_> {
     /// ELF32 has 32 bits for every size and offset.
     fn check_class(&self, file: &FileLayout, header: &Header, body: &Body) -> Result<()> {
         let most = match self.arch.class {
@@ -118,7 +116,7 @@ impl Output<'_, '_> {
 
     /// Names the input of `id` that asks for most.
     fn blame(&self, id: OutputId, what: &str) -> LinkError {
-        let section = &self.layout.outputs.sections[id];
+        let section = &self.outputs.sections[id];
         let asks = section.sections().map(|input| {
             let section = self.resolved.section(input);
             let room = section.size.saturating_sub(section.data.len() as u64);

@@ -7,8 +7,9 @@ impl Segments {
     /// Gives every allocated section its place in the file, and the headers their numbers. Sections
     /// outside of memory come behind, at [`Self::end`].
     pub(in crate::image) fn place_in_file(&mut self, input: FileInput<'_, '_>) -> Result<()> {
-        let (file_header, each) = header_sizes(input.arch);
-        let headers = each * self.segments.len() as u64;
+        let sizes = Sizes::of(input.arch.class);
+        let file_header = sizes.header;
+        let headers = sizes.segment * self.segments.len() as u64;
         // Loaded segments in file order are sorted by address, the one with the headers first
         // (bfd/elf.c, `elf_sort_segments`).
         let mut order: Vec<usize> = (0..self.segments.len()).collect();
@@ -93,10 +94,11 @@ impl Segments {
             } else {
                 section.align
             };
-            self.end += bias(section.address, self.end, align);
+            let skipped = bias(section.address, self.end, align);
+            advance(&mut self.end, skipped);
             let offset = self.end;
             if section.has_contents() {
-                self.end += section.size;
+                advance(&mut self.end, section.size);
             }
             self.offsets[id.index()] = offset;
         }
@@ -106,6 +108,11 @@ impl Segments {
 /// Bytes to skip in the file so that offset and address agree in a page.
 fn bias(address: u64, offset: u64, page: u64) -> u64 {
     address.wrapping_sub(offset) & page.wrapping_sub(1)
+}
+
+/// Moves on by `bytes`. What does not fit into 64 bits is refused once the whole file is laid out.
+fn advance(place: &mut u64, bytes: u64) {
+    *place = place.saturating_add(bytes);
 }
 
 /// What placing a loaded segment needs and changes.
@@ -156,7 +163,7 @@ impl Segment {
         let mut header_start = 0;
         if holds_headers {
             header_start = *off;
-            *off += headers;
+            advance(off, headers);
         }
         let aligns = self.sections.iter().map(|&id| input.section(id).align);
         let align = aligns.max().unwrap_or(1);
@@ -171,11 +178,11 @@ impl Segment {
                 && input.is_paged()
                 && input.arch.no_page_alias
                 && *off & (page - 1) != 0
-                && *off & page.wrapping_neg() == (*off + skipped) & page.wrapping_neg();
+                && *off & page.wrapping_neg() == off.saturating_add(skipped) & page.wrapping_neg();
             if aliases {
                 skipped += page;
             }
-            *off += skipped;
+            advance(off, skipped);
             if !no_contents {
                 skipped = 0;
             }
@@ -188,7 +195,7 @@ impl Segment {
             self.offset = header_start;
         }
         if self.has_program_headers {
-            self.file_size += headers;
+            advance(&mut self.file_size, headers);
         }
         if self.has_file_header || self.has_program_headers {
             if self.given_flags.is_none() {
@@ -236,29 +243,29 @@ impl Segment {
                 if section.load_address < end {
                     gap = 0;
                 }
-                self.memory_size += gap;
-                if contents && self.file_size + gap < self.memory_size {
+                advance(&mut self.memory_size, gap);
+                if contents && self.file_size.saturating_add(gap) < self.memory_size {
                     // Sections without contents stand in front of it: they get room in the file.
                     *skipped = 0;
                     gap = self.memory_size - self.file_size;
                 }
                 if contents || at == 0 {
-                    *off += gap;
+                    advance(off, gap);
                     if !contents {
-                        *skipped += gap;
+                        advance(skipped, gap);
                     }
                 }
                 if contents {
-                    self.file_size += gap;
+                    advance(&mut self.file_size, gap);
                 }
             }
             offsets[id.index()] = *off;
             if contents {
-                *off += section.size;
-                self.file_size += section.size;
+                advance(off, section.size);
+                advance(&mut self.file_size, section.size);
             }
             if !section.is_tbss() {
-                self.memory_size += section.size;
+                advance(&mut self.memory_size, section.size);
             }
             if !input.is_paged() {
                 self.align = self.align.max(section.align);
@@ -291,10 +298,7 @@ impl Segment {
             file_header,
         } = parts;
         self.flags = self.given_flags.unwrap_or(self.flags);
-        let word = match input.arch.class {
-            Class::Elf64 => 8,
-            Class::Elf32 => 4,
-        };
+        let word = Sizes::of(input.arch.class).word;
         if self.segment_type == elf::PT_GNU_STACK.0 {
             self.align = if self.align == 0 { word } else { self.align };
             return;
@@ -314,11 +318,11 @@ impl Segment {
                     0
                 }
             });
-            self.offset = header.map_or(file_header, |header| header.offset + skipped);
-            self.address = header.map_or(0, |header| header.address + skipped);
-            self.load_address = self
-                .given_load_address
-                .unwrap_or_else(|| header.map_or(0, |header| header.load_address + skipped));
+            self.offset = header.map_or(file_header, |header| header.offset.wrapping_add(skipped));
+            self.address = header.map_or(0, |header| header.address.wrapping_add(skipped));
+            self.load_address = self.given_load_address.unwrap_or_else(|| {
+                header.map_or(0, |header| header.load_address.wrapping_add(skipped))
+            });
             self.file_size = headers;
             self.memory_size = headers;
             self.align = word;
@@ -340,7 +344,9 @@ impl Segment {
                 .wrapping_add(section.size)
                 .wrapping_sub(self.address);
             if section.has_contents() {
-                self.file_size = (offsets[id.index()] + section.size).saturating_sub(self.offset);
+                self.file_size = offsets[id.index()]
+                    .saturating_add(section.size)
+                    .saturating_sub(self.offset);
             }
             if section.traits.contains(Traits::ALLOC) {
                 self.memory_size = if self.segment_type == elf::PT_NOTE.0 {
@@ -372,7 +378,10 @@ impl Segment {
             self.load_address = first.load_address;
             self.offset = offsets[first_id.index()];
             self.memory_size = end.wrapping_sub(first.address);
-            let rest = (load.address + load.file_size).saturating_sub(first.address);
+            let rest = load
+                .address
+                .saturating_add(load.file_size)
+                .saturating_sub(first.address);
             self.file_size = self.memory_size.min(rest);
             self.align = 1;
             return;

@@ -55,11 +55,12 @@ pub(super) fn make(input: &FileInput<'_, '_>, stack_flags: Option<u32>) -> Resul
         .collect();
     sort_sections(&mut sections, input);
     let mut segments = Vec::new();
-    let guess = {
-        let (file, each) = header_sizes(input.arch);
-        // What is behind the loaded segments comes to this many headers at least.
-        file + each * estimate(input, stack_flags)
-    };
+    // Bytes that the headers will take at least.
+    let guess = Phdrs {
+        given: None,
+        stack_flags,
+    }
+    .first_guess(input.outputs, input.options, input.arch);
     let mut headers = headers_fit(input, &sections, guess);
     if let Some(interp) = input.outputs.by_name(b".interp")
         && input.section(interp).traits.contains(Traits::LOAD)
@@ -133,16 +134,6 @@ fn of(segment_type: u32, sections: Vec<OutputId>) -> Segment {
     }
 }
 
-/// How many headers there will be at least.
-fn estimate(input: &FileInput<'_, '_>, stack_flags: Option<u32>) -> u64 {
-    let phdrs = Phdrs {
-        given: None,
-        stack_flags,
-    };
-    let (file, each) = header_sizes(input.arch);
-    (phdrs.first_guess(input.outputs, input.options, input.arch) - file) / each
-}
-
 /// Whether the headers are part of the first loaded segment: if the script made room for them, or
 /// left some.
 fn headers_fit(input: &FileInput<'_, '_>, sections: &[OutputId], size: u64) -> bool {
@@ -179,7 +170,7 @@ fn load_segments(
         let page = input.page();
         let first = input.section(first);
         let mut start = first.load_address.wrapping_sub(header_size) & page.wrapping_neg();
-        let same_page = (start + header_size - 1) & page.wrapping_neg()
+        let same_page = start.wrapping_add(header_size - 1) & page.wrapping_neg()
             == first.load_address & page.wrapping_neg();
         let apart = !same_page || start >= page;
         if same_page && apart {

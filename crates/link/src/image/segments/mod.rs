@@ -7,7 +7,7 @@
 mod file;
 mod make;
 
-use klink_arch::{Arch, Class};
+use klink_arch::Arch;
 use klink_script::{Phdr, SegmentType};
 use object::elf;
 
@@ -19,6 +19,7 @@ use crate::id::{Id, OutputId};
 use crate::options::{Magic, Options};
 use crate::output::{OutputSection, Outputs, Traits};
 use crate::script::Located;
+use crate::write::Sizes;
 
 /// A segment: a program header and its sections.
 #[derive(Clone, Debug, Default)]
@@ -81,14 +82,6 @@ impl FileInput<'_, '_> {
     }
 }
 
-/// Sizes of the two kinds of header.
-fn header_sizes(arch: &Arch) -> (u64, u64) {
-    match arch.class {
-        Class::Elf32 => (52, 32),
-        Class::Elf64 => (64, 56),
-    }
-}
-
 /// The segments that a script asks for with PHDRS; `None`: the linker makes them.
 #[derive(Default)]
 pub(super) struct Phdrs {
@@ -137,9 +130,9 @@ impl Phdrs {
     /// The size of all headers before any section has an address (bfd/elf.c,
     /// `get_program_header_size`).
     pub(super) fn first_guess(&self, outputs: &Outputs<'_>, options: &Options, arch: &Arch) -> u64 {
-        let (file, each) = header_sizes(arch);
+        let sizes = Sizes::of(arch.class);
         if let Some(given) = &self.given {
-            return file + each * given.len() as u64;
+            return sizes.header + sizes.segment * given.len() as u64;
         }
         let mut count = 2;
         let has = |name: &[u8]| outputs.by_name(name).is_some();
@@ -158,18 +151,18 @@ impl Phdrs {
             last_note = note;
             has_tls |= section.traits.contains(Traits::THREAD_LOCAL);
         }
-        file + each * (count + u64::from(has_tls))
+        sizes.header + sizes.segment * (count + u64::from(has_tls))
     }
 
     /// The segments for the addresses that sections have now.
     pub(super) fn map(&self, input: FileInput<'_, '_>) -> Result<Segments> {
-        let (file, each) = header_sizes(input.arch);
+        let sizes = Sizes::of(input.arch.class);
         let segments = match &self.given {
             Some(given) => with_present_sections(given, &input),
             None => make(&input, self.stack_flags)?,
         };
         Ok(Segments {
-            header_size: file + each * segments.len() as u64,
+            header_size: sizes.header + sizes.segment * segments.len() as u64,
             segments,
             offsets: vec![0; input.outputs.sections.len()],
             end: 0,

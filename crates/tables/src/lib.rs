@@ -4,5 +4,13 @@
 
 extern crate alloc;
 
+mod elf;
+pub mod exception;
 pub mod kallsyms;
 pub mod modinfo;
+mod number;
+pub mod orc;
+pub mod sort;
+pub mod table;
+
+pub use number::{Endian, Numbers, WordSize};

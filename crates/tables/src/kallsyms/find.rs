@@ -8,9 +8,9 @@ use core::ops::Range;
 
 use thiserror::Error;
 
-use super::field::round_up;
 use super::table::codes_at;
 use super::{AddressForm, Damage, Endian, NAME_LIMIT, Part, Parts, Table, Version, WordSize};
+use crate::number::{ByteOrder, round_up};
 
 /// No table was found, or it is broken.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]

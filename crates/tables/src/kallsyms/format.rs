@@ -1,44 +1,7 @@
 //! What differs between kernels.
 
-use super::field::round_up;
-
-/// Bytes of an address.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum WordSize {
-    /// A 32-bit kernel.
-    Four,
-    /// A 64-bit kernel.
-    Eight,
-}
-
-impl WordSize {
-    /// The size in bytes.
-    #[must_use]
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::Four => 4,
-            Self::Eight => 8,
-        }
-    }
-
-    /// The part of `address` that a word holds.
-    #[must_use]
-    pub const fn cut(self, address: u64) -> u64 {
-        match self {
-            Self::Four => address & 0xffff_ffff,
-            Self::Eight => address,
-        }
-    }
-}
-
-/// Byte order of all numbers but those of `kallsyms_seqs_of_names`.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Endian {
-    /// Lowest byte first.
-    Little,
-    /// Highest byte first.
-    Big,
-}
+use super::{Endian, WordSize};
+use crate::number::round_up;
 
 /// Forms of the table, named by the first Linux version that has them. Ordered by age.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

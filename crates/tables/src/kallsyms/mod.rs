@@ -33,7 +33,6 @@
 //! that it made are read. Later forms are written after the commits that [`Version`] names and are
 //! checked by reading back only: no such kernel or generator was at hand.
 
-mod field;
 mod filter;
 mod find;
 mod format;
@@ -42,9 +41,10 @@ mod plan;
 mod table;
 mod tokens;
 
+pub use crate::number::{Endian, WordSize};
 pub use filter::{Filter, MappedSymbol, in_system_map};
 pub use find::{Image, NotFound};
-pub use format::{AddressForm, Endian, Format, Part, Version, WordSize};
+pub use format::{AddressForm, Format, Part, Version};
 pub use letter::{SymbolClass, SymbolPlace, letter};
 pub use plan::{Encoded, Layout, Plan, PlanError, Symbol};
 pub use table::{Damage, Entry, Found, Name, Parts, Table};

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::tokens::{Codes, Tokens, compress};
 use super::{AddressForm, Format, NAME_LIMIT, Part, WordSize};
+use crate::number::ByteOrder;
 
 /// A symbol that belongs into the table; its address comes later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,6 +6,7 @@ use core::ops::Range;
 use thiserror::Error;
 
 use super::{AddressForm, Endian, NAME_LIMIT, WordSize};
+use crate::number::ByteOrder;
 
 /// The bytes of each part, and how to read them. What follows a part in its slice is not read.
 #[derive(Clone, Copy, Debug)]

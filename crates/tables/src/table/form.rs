@@ -1,0 +1,154 @@
+//! What an entry looks like.
+
+use crate::number::{ByteOrder, Numbers, WordSize, put};
+
+/// How an address is written in a field.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Encoding {
+    /// The address, in a word of the kernel's size. Zero is no address.
+    Word,
+    /// The address in 32 bits, whatever the kernel's word is. Zero is no address.
+    Address32,
+    /// The distance from the field's own place, 32 bits with a sign.
+    Place32,
+    /// The distance from the field's own place, a word with a sign.
+    PlaceWord,
+    /// The distance from the field's own place in the low 31 bits, with a sign. With the top bit set
+    /// the field holds something else, and so it does if the whole of it is 1 (ARM's `prel31`, "Exception
+    /// Handling ABI for the Arm Architecture", section 6).
+    Place31,
+}
+
+impl Encoding {
+    /// Bytes of the field.
+    #[must_use]
+    pub const fn size(self, word: WordSize) -> usize {
+        match self {
+            Self::Word | Self::PlaceWord => word.bytes(),
+            Self::Address32 | Self::Place32 | Self::Place31 => 4,
+        }
+    }
+}
+
+/// A field of an entry that holds an address.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Field {
+    /// Its name in the kernel's struct.
+    pub name: &'static str,
+    /// Where it is in the entry, in bytes.
+    pub offset: usize,
+    /// How the address is written.
+    pub encoding: Encoding,
+    /// How many of the lowest bits of the address are flags.
+    pub flag_bits: u8,
+}
+
+impl Field {
+    /// A field without flags.
+    #[must_use]
+    pub const fn new(name: &'static str, offset: usize, encoding: Encoding) -> Self {
+        Self {
+            name,
+            offset,
+            encoding,
+            flag_bits: 0,
+        }
+    }
+
+    /// The same field, with flags in the lowest `bits` of the address.
+    #[must_use]
+    pub const fn with_flags(self, bits: u8) -> Self {
+        Self {
+            flag_bits: bits,
+            ..self
+        }
+    }
+
+    /// The address in the field of the entry `bytes`, which is at address `entry`, without flags.
+    /// `None`: there is none in it, or the entry is too short.
+    pub(crate) fn read(&self, numbers: Numbers, bytes: &[u8], entry: u64) -> Option<u64> {
+        let place = entry.wrapping_add(self.offset as u64);
+        let Numbers { word, endian } = numbers;
+        let raw = match self.encoding.size(word) {
+            4 => u64::from(endian.u32(bytes, self.offset)?),
+            _ => endian.u64(bytes, self.offset)?,
+        };
+        let short = || i64::from(raw as u32 as i32);
+        let address = match self.encoding {
+            Encoding::Word | Encoding::Address32 => Some(raw).filter(|&address| address != 0)?,
+            Encoding::Place32 => place.wrapping_add_signed(short()),
+            Encoding::PlaceWord if word == WordSize::Four => place.wrapping_add_signed(short()),
+            Encoding::PlaceWord => place.wrapping_add(raw),
+            Encoding::Place31 if raw == 1 || raw >> 31 != 0 => return None,
+            Encoding::Place31 => {
+                let distance = i64::from(((raw as u32) << 1).cast_signed() >> 1);
+                place.wrapping_add_signed(distance)
+            }
+        };
+        Some(word.cut(address) >> self.flag_bits << self.flag_bits)
+    }
+
+    /// Corrects the field for a move of its entry by `distance` bytes towards higher addresses, which
+    /// may be less than none. Does nothing where the entry is too short.
+    pub(crate) fn moved(&self, numbers: Numbers, bytes: &mut [u8], distance: i64) {
+        let Numbers { word, endian } = numbers;
+        let wide = self.encoding.size(word) == 8;
+        let old = if wide {
+            endian.u64(bytes, self.offset)
+        } else {
+            endian.u32(bytes, self.offset).map(u64::from)
+        };
+        let Some(old) = old else { return };
+        let counted = old.wrapping_sub(distance.cast_unsigned());
+        let new = match self.encoding {
+            Encoding::Word | Encoding::Address32 => return,
+            Encoding::Place31 if old == 1 || old >> 31 != 0 => return,
+            Encoding::Place31 => counted & 0x7fff_ffff,
+            Encoding::Place32 | Encoding::PlaceWord => counted,
+        };
+        // There is room: the old value was read from the same bytes.
+        let _ = if wide {
+            put(bytes, self.offset, endian.of_u64(new))
+        } else {
+            put(bytes, self.offset, endian.of_u32(new as u32))
+        };
+    }
+}
+
+/// What the entries of a table look like.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct EntryForm {
+    size: usize,
+    fields: &'static [Field],
+}
+
+impl EntryForm {
+    /// Entries of `size` bytes with these fields that hold addresses. The first says what an entry is
+    /// about: it is the key by which the table is sorted, if it is.
+    ///
+    /// # Panics
+    /// If the size is zero: forms are constants, so the compiler says so.
+    #[must_use]
+    pub const fn new(size: usize, fields: &'static [Field]) -> Self {
+        assert!(size > 0, "an entry has a size");
+        Self { size, fields }
+    }
+
+    /// Bytes of an entry, at least 1.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The fields that hold addresses, the key first.
+    #[must_use]
+    pub const fn fields(&self) -> &'static [Field] {
+        self.fields
+    }
+
+    /// The number of the field with this name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == name)
+    }
+}

@@ -1,0 +1,185 @@
+//! Reading a table.
+
+use core::iter::FusedIterator;
+
+use super::EntryForm;
+use crate::Numbers;
+
+/// A table in memory or in a file, with the address that it has when the kernel runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'a> {
+    form: &'static EntryForm,
+    numbers: Numbers,
+    bytes: &'a [u8],
+    address: u64,
+}
+
+impl<'a> Table<'a> {
+    /// The table that is `bytes` and runs at `address`. Bytes at the end that make no whole entry are
+    /// passed over, as the kernel does (Linux `kernel/module/main.c`, `section_objs`).
+    #[must_use]
+    pub const fn new(
+        form: &'static EntryForm,
+        numbers: Numbers,
+        bytes: &'a [u8],
+        address: u64,
+    ) -> Self {
+        Self {
+            form,
+            numbers,
+            bytes,
+            address,
+        }
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.bytes.len() / self.form.size()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the entries look like.
+    #[must_use]
+    pub const fn form(&self) -> &'static EntryForm {
+        self.form
+    }
+
+    /// The entry with this number.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Entry<'a>> {
+        let start = index.checked_mul(self.form.size())?;
+        let bytes = self
+            .bytes
+            .get(start..start.checked_add(self.form.size())?)?;
+        Some(Entry {
+            form: self.form,
+            numbers: self.numbers,
+            bytes,
+            address: self
+                .numbers
+                .word
+                .cut(self.address.wrapping_add(start as u64)),
+            index,
+        })
+    }
+
+    /// The entries, in order.
+    #[must_use]
+    pub const fn entries(&self) -> Entries<'a> {
+        Entries {
+            table: *self,
+            next: 0,
+        }
+    }
+
+    /// Whether the keys rise, so that the table can be searched.
+    #[must_use]
+    pub fn is_sorted(&self) -> bool {
+        self.entries().is_sorted_by_key(|entry| entry.key())
+    }
+
+    /// The entry whose key is `address`, in a sorted table; of several one of them (Linux
+    /// `lib/extable.c`, `search_extable`).
+    #[must_use]
+    pub fn find(&self, address: u64) -> Option<Entry<'a>> {
+        let found = self.find_at_or_before(address)?;
+        (found.key() == Some(address)).then_some(found)
+    }
+
+    /// The last entry whose key is not above `address`, in a sorted table: where entries say what
+    /// holds from their key on, until the next.
+    #[must_use]
+    pub fn find_at_or_before(&self, address: u64) -> Option<Entry<'a>> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.get(middle)?.key() <= Some(address) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        self.get(low.checked_sub(1)?)
+    }
+}
+
+/// An entry of a [`Table`].
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    form: &'static EntryForm,
+    numbers: Numbers,
+    bytes: &'a [u8],
+    address: u64,
+    index: usize,
+}
+
+impl<'a> Entry<'a> {
+    /// Its number in the table.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Where it is when the kernel runs.
+    #[must_use]
+    pub const fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What the field with this number points at; `None` if it holds no address.
+    #[must_use]
+    pub fn target(&self, field: usize) -> Option<u64> {
+        let field = self.form.fields().get(field)?;
+        field.read(self.numbers, self.bytes, self.address)
+    }
+
+    /// What the entry is about: the target of its first field.
+    #[must_use]
+    pub fn key(&self) -> Option<u64> {
+        self.target(0)
+    }
+
+    /// All that the entry points at, in the order of the fields; fields that hold no address are
+    /// passed over.
+    pub fn targets(self) -> impl Iterator<Item = u64> {
+        let fields = self.form.fields().iter();
+        fields.filter_map(move |field| field.read(self.numbers, self.bytes, self.address))
+    }
+}
+
+/// Iterator of [`Table::entries`].
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    table: Table<'a>,
+    next: usize,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let entry = self.table.get(self.next)?;
+        self.next += 1;
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.table.len() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Entries<'_> {}
+impl FusedIterator for Entries<'_> {}

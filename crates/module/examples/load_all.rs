@@ -1,0 +1,208 @@
+//! Links every module below a folder against each other and a kernel's System.map, into memory that
+//! is thrown away, and prints counts, sizes and times.
+//!
+//! `load_all [--policy linux|shared|packed] FOLDER SYSTEM_MAP [SYMBOL=ADDRESS…]`
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use klink_module::{Block, Error, Export, Memory, ModuleFile, Policy, SymbolTable, Symbols};
+
+/// Plain memory.
+struct Simulated {
+    address: u64,
+    bytes: Vec<u8>,
+}
+
+impl Memory for Simulated {
+    fn address(&self) -> u64 {
+        self.address
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+/// Gives addresses one behind the other.
+struct Space {
+    next: u64,
+    per_cpu: u64,
+}
+
+impl Space {
+    fn place(&mut self, block: &Block) -> u64 {
+        let next = match block.is_per_cpu() {
+            true => &mut self.per_cpu,
+            false => &mut self.next,
+        };
+        let address = next.next_multiple_of(block.align);
+        *next = address + block.size;
+        address
+    }
+}
+
+struct Loaded {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    addresses: Vec<u64>,
+}
+
+fn main() {
+    let mut args: Vec<String> = env::args().skip(1).collect();
+    let mut policy_name = "linux".to_owned();
+    if args.first().is_some_and(|arg| arg == "--policy") {
+        policy_name = args[1].clone();
+        args.drain(..2);
+    }
+    let (folder, map) = (&args[0], &args[1]);
+    let mut symbols = SymbolTable::new();
+    for line in fs::read_to_string(map).expect("a System.map").lines() {
+        let mut words = line.split(' ');
+        if let (Some(address), Some(_), Some(name)) = (words.next(), words.next(), words.next()) {
+            let address = u64::from_str_radix(address, 16).expect("an address");
+            symbols.insert(name.as_bytes(), Export::at(address));
+        }
+    }
+    for extra in &args[2..] {
+        let (name, address) = extra.split_once('=').expect("SYMBOL=ADDRESS");
+        let address = u64::from_str_radix(address, 16).expect("an address");
+        symbols.insert(name.as_bytes(), Export::at(address));
+    }
+    let mut paths = Vec::new();
+    find(Path::new(folder), &mut paths);
+    paths.sort();
+    let mut space: Option<Space> = None;
+    let mut modules = Vec::new();
+    let mut failed: BTreeMap<String, String> = BTreeMap::new();
+    for path in paths {
+        let bytes = fs::read(&path).expect("a file");
+        let addresses = {
+            let file = match ModuleFile::parse(&bytes) {
+                Ok(file) => file,
+                Err(error) => {
+                    failed.insert(path.display().to_string(), error.to_string());
+                    continue;
+                }
+            };
+            let policy = policy(&policy_name, &file);
+            let plan = match file.plan(&policy) {
+                Ok(plan) => plan,
+                Err(error) => {
+                    failed.insert(path.display().to_string(), error.to_string());
+                    continue;
+                }
+            };
+            let space = space.get_or_insert_with(|| space_of(&file));
+            let addresses: Vec<u64> = plan.blocks().iter().map(|b| space.place(b)).collect();
+            for export in file.exports() {
+                let address = plan.symbol_address(&addresses, export.symbol);
+                let export_as = Export {
+                    gpl_only: export.gpl_only,
+                    namespace: export.namespace,
+                    crc: export.crc,
+                    ..Export::at(address.unwrap_or(0))
+                };
+                symbols.insert(export.name, export_as);
+            }
+            addresses
+        };
+        modules.push(Loaded {
+            path,
+            bytes,
+            addresses,
+        });
+    }
+    let mut times = Vec::new();
+    let (mut total, mut init, mut stubs, mut stub_bytes) = (0, 0, 0, 0);
+    for module in &modules {
+        let start = Instant::now();
+        match load(module, &policy_name, &symbols) {
+            Ok(sizes) => {
+                total += sizes.total;
+                init += sizes.init;
+                stubs += sizes.stubs;
+                stub_bytes += sizes.stub_bytes;
+            }
+            Err(error) => {
+                failed.insert(module.path.display().to_string(), error.to_string());
+            }
+        }
+        times.push((start.elapsed(), module));
+    }
+    let all: Duration = times.iter().map(|(time, _)| *time).sum();
+    times.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    for (path, error) in &failed {
+        println!("{path}: {error}");
+    }
+    for (time, module) in times.iter().take(3) {
+        println!("{time:?} {}", module.path.display());
+    }
+    println!(
+        "{} modules, {} failed, {total} bytes ({init} of init), {stubs} stubs in {stub_bytes} bytes, {all:?}",
+        modules.len(),
+        failed.len(),
+    );
+}
+
+struct Sizes {
+    total: u64,
+    init: u64,
+    stubs: u64,
+    stub_bytes: u64,
+}
+
+fn load(module: &Loaded, policy_name: &str, symbols: &impl Symbols) -> Result<Sizes, Error> {
+    let file = ModuleFile::parse(&module.bytes)?;
+    let plan = file.plan(&policy(policy_name, &file))?;
+    let mut addresses = module.addresses.iter();
+    let placement = plan.allocate(|block| {
+        Ok::<_, Error>(Simulated {
+            address: *addresses.next().expect("as many blocks"),
+            bytes: vec![0; block.size as usize],
+        })
+    })?;
+    let linked = plan.link(placement, symbols)?;
+    Ok(Sizes {
+        total: plan.total_size(),
+        init: plan.init_sizes().0,
+        stubs: linked.stub_count(),
+        stub_bytes: plan.stub_bytes(),
+    })
+}
+
+fn policy(name: &str, file: &ModuleFile<'_>) -> Policy {
+    match name {
+        "linux" => Policy::linux(file.arch()),
+        "shared" => Policy::shared_islands(file.arch()),
+        "packed" => Policy::packed(file.arch()),
+        other => panic!("no policy {other}"),
+    }
+}
+
+/// Where each architecture's kernel has its modules.
+fn space_of(file: &ModuleFile<'_>) -> Space {
+    let next = match file.arch().name {
+        "x86_64" => 0xffff_ffff_c000_0000,
+        "i386" => 0xf800_0000,
+        "hppa" => 0x0400_0000,
+        _ => 0xffff_8000_0000_0000,
+    };
+    Space {
+        next,
+        per_cpu: 0x3_0000,
+    }
+}
+
+fn find(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            find(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "ko") {
+            paths.push(path);
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Everything that can go wrong with a module, with the facts, in the words that kernel people search
+//! for, and with the number that Linux would return.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use klink_arch::RelocError;
+
+use crate::id::SymbolId;
+
+/// `ENOENT`.
+pub(crate) const ENOENT: i32 = 2;
+/// `ENOEXEC`.
+pub(crate) const ENOEXEC: i32 = 8;
+/// `ENOMEM`.
+pub(crate) const ENOMEM: i32 = 12;
+/// `EINVAL`.
+pub(crate) const EINVAL: i32 = 22;
+
+/// A section in a message: its name, and its number, since names are not unique.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SectionName {
+    /// The index of its header.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for SectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (section {})", self.name, self.index)
+    }
+}
+
+/// Why a module could not be loaded.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// It does not begin as an ELF file does.
+    #[error("Invalid ELF header magic: this is no ELF file")]
+    NotElf,
+    /// It is another kind of ELF file.
+    #[error("Invalid ELF header type: {kind} != 1: a module is a relocatable file")]
+    NotRelocatable {
+        /// `e_type`.
+        kind: u16,
+    },
+    /// klink does not know the architecture.
+    #[error("Invalid architecture in ELF header: {machine}")]
+    Machine {
+        /// `e_machine`.
+        machine: u16,
+    },
+    /// The headers contradict each other or the file's size.
+    #[error("Invalid ELF file: {0}")]
+    Header(
+        /// What is wrong.
+        &'static str,
+    ),
+    /// The header of a section contradicts others or the file's size.
+    #[error("Invalid ELF section {section}: {problem}")]
+    Section {
+        /// The section.
+        section: SectionName,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// There is no symbol table.
+    #[error("module has no symbols (stripped?)")]
+    NoSymbols,
+    /// A section is both writable and code.
+    #[error("section {section} has invalid WRITE|EXEC flags")]
+    WritableCode {
+        /// The section.
+        section: SectionName,
+    },
+    /// The module lacks the section that this architecture's loader makes its stubs in; it was not
+    /// linked with the kernel's `module.lds`.
+    #[error(
+        "module PLT section(s) missing: doesn't contain {name}; was it linked with module.lds?"
+    )]
+    NoStubSection {
+        /// The name of the section.
+        name: &'static str,
+    },
+    /// The sizes of sections add up to more than an address can hold.
+    #[error("the module's sections are larger than all memory")]
+    TooLarge,
+    /// Memory is not what the plan asked for.
+    #[error("block {block} of the plan: {problem}")]
+    Placement {
+        /// The block's index.
+        block: usize,
+        /// What is wrong with its memory.
+        problem: &'static str,
+    },
+    /// A symbol has a name outside the string table, or too long a one.
+    #[error("symbol {} has no name that can be read", symbol.index())]
+    SymbolName {
+        /// The symbol.
+        symbol: SymbolId,
+    },
+    /// A symbol names a section that does not exist.
+    #[error("Symbol {symbol} has an invalid section index {section}")]
+    SymbolSection {
+        /// Its name.
+        symbol: String,
+        /// `st_shndx`.
+        section: u16,
+    },
+    /// A symbol without a place.
+    #[error("symbol {symbol} is common: please compile with -fno-common")]
+    CommonSymbol {
+        /// Its name.
+        symbol: String,
+    },
+    /// Symbols that nothing exports, or not to this module. All of them.
+    #[error("{}", Lines(.0))]
+    Unresolved(
+        /// Never empty.
+        Vec<Unresolved>,
+    ),
+    /// A relocation names a symbol that does not exist.
+    #[error("relocation at {section}+{offset:#x} names symbol {symbol}, which does not exist")]
+    NoSymbol {
+        /// The relocated section.
+        section: SectionName,
+        /// The place in it.
+        offset: u64,
+        /// The index of the symbol.
+        symbol: u32,
+    },
+    /// A relocation type that the psABI does not have.
+    #[error("Unknown relocation: {number} at {section}+{offset:#x}")]
+    UnknownRelocation {
+        /// The relocated section.
+        section: SectionName,
+        /// The place in it.
+        offset: u64,
+        /// The type.
+        number: u32,
+    },
+    /// A relocation that cannot be applied.
+    #[error("relocation of symbol {symbol} is {error} at {section}+{offset:#x} ({kind})")]
+    Relocation {
+        /// The name of the symbol.
+        symbol: String,
+        /// The relocated section.
+        section: SectionName,
+        /// The place in it.
+        offset: u64,
+        /// The psABI's name of the relocation.
+        kind: &'static str,
+        /// Why.
+        error: RelocError,
+    },
+    /// A relocated field is not zero, though the addend is in the relocation.
+    #[error(
+        "Skipping invalid relocation target, existing value is nonzero for {kind} of symbol {symbol} at {section}+{offset:#x}"
+    )]
+    NonzeroField {
+        /// The name of the symbol.
+        symbol: String,
+        /// The relocated section.
+        section: SectionName,
+        /// The place in it.
+        offset: u64,
+        /// The psABI's name of the relocation.
+        kind: &'static str,
+    },
+    /// Something in memory refers to a section that is not loaded.
+    #[error("{section}+{offset:#x} refers to symbol {symbol} in a section that is not loaded")]
+    NotLoaded {
+        /// The name of the symbol.
+        symbol: String,
+        /// The relocated section.
+        section: SectionName,
+        /// The place in it.
+        offset: u64,
+    },
+    /// A call through a stub is not followed by the instruction that the loader replaces.
+    #[error("Expected nop after call of {symbol} at {section}+{offset:#x}")]
+    NoRestore {
+        /// The name of the symbol.
+        symbol: String,
+        /// The relocated section.
+        section: SectionName,
+        /// The place of the call in it.
+        offset: u64,
+    },
+    /// A stub cannot be made.
+    #[error("a stub ({name}) for {target:#x} is {error}")]
+    Stub {
+        /// What klink calls it.
+        name: &'static str,
+        /// Where it should go.
+        target: u64,
+        /// Why.
+        error: RelocError,
+    },
+    /// More stubs, slots or descriptors are needed than the plan has counted.
+    #[error("there is no room for more {0}")]
+    NoRoom(
+        /// Of what.
+        &'static str,
+    ),
+    /// The kernel's symbol that the global pointer is at is not known.
+    #[error("Unknown symbol {symbol}: the kernel's global pointer is needed")]
+    NoGlobalPointer {
+        /// Its name.
+        symbol: &'static str,
+    },
+}
+
+impl Error {
+    /// What Linux's `init_module` would return, negative.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Unresolved(all) => all.last().map_or(-ENOENT, |last| last.why.errno()),
+            Self::NoGlobalPointer { .. } => -ENOENT,
+            Self::TooLarge | Self::Placement { .. } => -ENOMEM,
+            _ => -ENOEXEC,
+        }
+    }
+}
+
+/// A symbol that could not be resolved.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unresolved {
+    /// Its name.
+    pub symbol: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a symbol could not be resolved.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// Nothing exports it.
+    Unknown,
+    /// It is exported to modules with a GPL-compatible licence only.
+    GplOnly,
+    /// The module uses GPL-only symbols and this one is of a proprietary module.
+    Proprietary,
+    /// The module was built for one with another CRC.
+    Version {
+        /// The CRC that the module wants.
+        wanted: u32,
+        /// The CRC that there is.
+        found: u32,
+    },
+    /// The module has no CRC for it, though the exporter has.
+    NoVersion,
+    /// It is in a namespace that the module does not import.
+    Namespace(
+        /// The namespace.
+        String,
+    ),
+}
+
+impl Why {
+    /// What Linux prints as `err`.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        match self {
+            Self::Unknown | Self::GplOnly | Self::Proprietary => -ENOENT,
+            Self::Version { .. } | Self::NoVersion | Self::Namespace(_) => -EINVAL,
+        }
+    }
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let symbol = &self.symbol;
+        match &self.why {
+            Why::Unknown => {}
+            Why::GplOnly => write!(
+                f,
+                "symbol {symbol} is exported to GPL-compatible modules only; "
+            )?,
+            Why::Proprietary => write!(
+                f,
+                "module using GPL-only symbols uses symbols {symbol} from a proprietary module; "
+            )?,
+            Why::Version { wanted, found } => write!(
+                f,
+                "disagrees about version of symbol {symbol} (built for {wanted:#010x}, there is {found:#010x}); "
+            )?,
+            Why::NoVersion => write!(f, "no symbol version for {symbol}; ")?,
+            Why::Namespace(namespace) => write!(
+                f,
+                "module uses symbol ({symbol}) from namespace {namespace}, but does not import it; "
+            )?,
+        }
+        write!(f, "Unknown symbol {symbol} (err {})", self.why.errno())
+    }
+}
+
+/// One on each line.
+struct Lines<'a>(&'a [Unresolved]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, unresolved) in self.0.iter().enumerate() {
+            if nth > 0 {
+                f.write_str("\n")?;
+            }
+            unresolved.fmt(f)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! What a module file exports, before it is loaded: what depmod reads.
+//!
+//! For each exported symbol the compiler leaves `__ksymtab_NAME` (in `__ksymtab` or `__ksymtab_gpl`),
+//! `__kstrtabns_NAME` (a string) and, with versions, `__crc_NAME` (Linux, `include/linux/export.h`;
+//! the CRC is an absolute symbol's value up to 5.18, then a number in `__kcrctab`).
+
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use crate::elf::{RawSymbol, SHN_ABS, SHN_UNDEF, c_string};
+use crate::file::ModuleFile;
+use crate::id::{SectionId, SymbolId};
+use crate::known::Known;
+
+/// A symbol that a module file exports.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FileExport<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// The symbol itself.
+    pub symbol: SymbolId,
+    /// Whether only modules with a GPL-compatible licence may use it.
+    pub gpl_only: bool,
+    /// The namespace that a user has to import; empty: none.
+    pub namespace: &'a [u8],
+    /// Its version.
+    pub crc: Option<u32>,
+}
+
+const KSYMTAB: &[u8] = b"__ksymtab_";
+const NAMESPACE: &[u8] = b"__kstrtabns_";
+const CRC: &[u8] = b"__crc_";
+
+#[derive(Default)]
+struct Partial<'a> {
+    gpl_only: bool,
+    exported: bool,
+    namespace: &'a [u8],
+    crc: Option<u32>,
+}
+
+impl<'a> ModuleFile<'a> {
+    /// The symbols that it exports, in the order of its symbol table.
+    #[must_use]
+    pub fn exports(&self) -> Vec<FileExport<'a>> {
+        let gpl = self.known(Known::KsymtabGpl);
+        if gpl.is_none() && self.known(Known::Ksymtab).is_none() {
+            return Vec::new();
+        }
+        let mut partial: HashMap<&[u8], Partial<'a>> = HashMap::new();
+        for (_, symbol) in self.raw_symbols() {
+            let Some(name) = self.raw_name(symbol) else {
+                continue;
+            };
+            if let Some(name) = name.strip_prefix(KSYMTAB) {
+                let export = partial.entry(name).or_default();
+                export.exported = true;
+                export.gpl_only = gpl == Some(SectionId(symbol.section.into()));
+            } else if let Some(name) = name.strip_prefix(NAMESPACE) {
+                let namespace = self.bytes_at(symbol);
+                partial.entry(name).or_default().namespace =
+                    c_string(namespace, 0).unwrap_or_default();
+            } else if let Some(name) = name.strip_prefix(CRC) {
+                partial.entry(name).or_default().crc = match symbol.section {
+                    SHN_ABS => Some(symbol.value as u32),
+                    _ => self.format().u32(self.bytes_at(symbol), 0),
+                };
+            }
+        }
+        let defined = self
+            .raw_symbols()
+            .filter(|(_, symbol)| symbol.section != SHN_UNDEF);
+        let found = defined.filter_map(|(id, symbol)| {
+            let name = self.raw_name(symbol)?;
+            // a static symbol may have the name of an exported one
+            let export = partial.get_mut(name).filter(|export| export.exported)?;
+            export.exported = symbol.bind() == crate::elf::STB_LOCAL;
+            (!export.exported).then_some(FileExport {
+                name,
+                symbol: id,
+                gpl_only: export.gpl_only,
+                namespace: export.namespace,
+                crc: export.crc,
+            })
+        });
+        found.collect()
+    }
+
+    /// The file's bytes from a symbol's place on.
+    fn bytes_at(&self, symbol: RawSymbol) -> &'a [u8] {
+        let section = self.section(SectionId(symbol.section.into()));
+        let contents = section.map_or(&[][..], |section| self.contents(section));
+        let start = usize::try_from(symbol.value).ok();
+        start
+            .and_then(|start| contents.get(start..))
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,201 @@
+//! The link: contents are copied, symbols resolved, relocations applied, the kernel's names written.
+
+use alloc::vec::Vec;
+
+use klink_arch::{Arch, LoaderPointer};
+
+use crate::error::Error;
+use crate::id::{BlockId, SectionId, SymbolId};
+use crate::kallsyms;
+use crate::layout::range;
+use crate::placement::{Memory, Placement};
+use crate::plan::{Place, Plan};
+use crate::relocate::Relocator;
+use crate::resolve::{self, Use};
+use crate::symbols::{ModuleId, Symbols};
+
+/// A module whose bytes are finished, and that nothing can reach yet.
+#[derive(Debug)]
+pub struct Linked<'p, 'f, 'a, M> {
+    plan: &'p Plan<'f, 'a>,
+    memory: Vec<M>,
+    values: Vec<u64>,
+    uses: Vec<Use>,
+    stubs: u64,
+}
+
+impl<'f, 'a> Plan<'f, 'a> {
+    /// Links the module for the addresses of `placement`, with what `symbols` exports. The memory is
+    /// written here, once.
+    ///
+    /// # Errors
+    /// [`Error::Unresolved`] with every symbol that is missing or refused, or what is wrong with a
+    /// relocation. The memory is given back then.
+    pub fn link<M: Memory, S: Symbols>(
+        &self,
+        placement: Placement<M>,
+        symbols: &S,
+    ) -> Result<Linked<'_, 'f, 'a, M>, Error> {
+        let mut memory = placement.into_blocks();
+        let bases: Vec<u64> = memory.iter().map(Memory::address).collect();
+        let mut images: Vec<&mut [u8]> = memory.iter_mut().map(Memory::bytes).collect();
+        let addresses = Addresses { plan: self, bases };
+        let gp = global_pointer(&addresses, symbols)?;
+        let resolved = resolve::resolve(self.file(), symbols, |id| addresses.section(id), gp)?;
+        copy_contents(self, &mut images)?;
+        let mut relocator = Relocator::new(&addresses, &resolved.values, gp, &mut images);
+        relocator.relocate_all()?;
+        let stubs = relocator.stub_count();
+        kallsyms::fill(self, &resolved.values, &mut images).ok_or(Error::NoRoom("names"))?;
+        Ok(Linked {
+            plan: self,
+            memory,
+            values: resolved.values,
+            uses: resolved.uses,
+            stubs,
+        })
+    }
+}
+
+impl<'p, 'f, 'a, M: Memory> Linked<'p, 'f, 'a, M> {
+    /// The plan that it was linked by.
+    #[must_use]
+    pub const fn plan(&self) -> &'p Plan<'f, 'a> {
+        self.plan
+    }
+
+    /// The run address of a section; `None` if it is not loaded.
+    #[must_use]
+    pub fn section_address(&self, section: SectionId) -> Option<u64> {
+        let place = self.plan.place(section)?;
+        let base = self.memory.get(place.block.index())?.address();
+        Some(base.wrapping_add(place.offset))
+    }
+
+    /// The bytes of a section as they are in memory; empty if it is not loaded.
+    pub fn section_bytes(&mut self, section: SectionId) -> &[u8] {
+        let size = self.plan.size(section);
+        let found = self.plan.place(section).and_then(|place| {
+            let block = self.memory.get_mut(place.block.index())?;
+            block.bytes().get(range(place, size)?)
+        });
+        found.unwrap_or_default()
+    }
+
+    /// The memory of a block.
+    pub fn memory(&mut self, block: BlockId) -> Option<&mut M> {
+        self.memory.get_mut(block.index())
+    }
+
+    /// The run address of a symbol; what no section holds has the value that the file says.
+    #[must_use]
+    pub fn symbol_address(&self, symbol: SymbolId) -> Option<u64> {
+        self.values.get(symbol.index()).copied()
+    }
+
+    /// The symbols of the kernel and of modules that it uses.
+    #[must_use]
+    pub fn uses(&self) -> &[Use] {
+        &self.uses
+    }
+
+    /// The modules that it uses symbols of, each once.
+    #[must_use]
+    pub fn dependencies(&self) -> Vec<ModuleId> {
+        let mut owners: Vec<ModuleId> = self.uses.iter().filter_map(|used| used.owner).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
+
+    /// Number of stubs that were made.
+    #[must_use]
+    pub const fn stub_count(&self) -> u64 {
+        self.stubs
+    }
+}
+
+/// A plan with the addresses of its blocks.
+#[derive(Debug)]
+pub(crate) struct Addresses<'p, 'f, 'a> {
+    pub(crate) plan: &'p Plan<'f, 'a>,
+    bases: Vec<u64>,
+}
+
+impl Addresses<'_, '_, '_> {
+    pub(crate) fn arch(&self) -> &'static Arch {
+        self.plan.file().arch()
+    }
+
+    /// The run address of a place.
+    pub(crate) fn of(&self, place: Place) -> u64 {
+        let base = self.bases.get(place.block.index()).copied().unwrap_or(0);
+        base.wrapping_add(place.offset)
+    }
+
+    /// The run address of a section; `None` if it is not loaded.
+    pub(crate) fn section(&self, id: SectionId) -> Option<u64> {
+        Some(self.of(self.plan.place(id)?))
+    }
+
+    /// Whether an address is in the module.
+    pub(crate) fn contains(&self, address: u64) -> bool {
+        let blocks = self.plan.blocks().iter().zip(&self.bases);
+        // one past the end counts, as in Linux (arch/parisc/kernel/module.c, in_core)
+        blocks
+            .filter(|(block, _)| !block.is_per_cpu())
+            .any(|(block, &base)| address.wrapping_sub(base) <= block.size)
+    }
+}
+
+/// What the global pointer holds in the module's code.
+fn global_pointer<S: Symbols>(
+    addresses: &Addresses<'_, '_, '_>,
+    symbols: &S,
+) -> Result<u64, Error> {
+    let plan = addresses.plan;
+    match addresses.arch().load.global_pointer {
+        LoaderPointer::None => Ok(0),
+        LoaderPointer::Kernel(symbol) => symbols
+            .kernel_symbol(symbol.as_bytes())
+            .ok_or(Error::NoGlobalPointer { symbol }),
+        LoaderPointer::Slots => Ok(plan.layout().slots.map_or(0, |place| addresses.of(place))),
+        LoaderPointer::Section {
+            names,
+            align,
+            offset,
+            ..
+        } => {
+            let file = plan.file();
+            let found = names.iter().find_map(|name| {
+                let named = |section| file.section_name(section) == name.as_bytes();
+                file.section_ids()
+                    .filter(|(_, section)| named(section))
+                    .find_map(|(id, _)| addresses.section(id))
+            });
+            let base = found.unwrap_or(0);
+            Ok((base & !align.wrapping_sub(1)).wrapping_add(offset))
+        }
+    }
+}
+
+/// Copies what sections have in the file.
+fn copy_contents(plan: &Plan<'_, '_>, images: &mut [&mut [u8]]) -> Result<(), Error> {
+    let file = plan.file();
+    for (id, place) in plan.places() {
+        let (Some(section), Some(shape)) = (file.section(id), plan.shapes().get(id)) else {
+            continue;
+        };
+        // what only names need is written with them
+        if shape.region.is_none() || !shape.has_contents {
+            continue;
+        }
+        let contents = file.contents(section);
+        let size = (contents.len() as u64).min(shape.size);
+        let out = images.get_mut(place.block.index()).zip(range(place, size));
+        let out = out.and_then(|(image, range)| image.get_mut(range));
+        let out = out.ok_or(Error::NoRoom("sections"))?;
+        out.copy_from_slice(contents.get(..out.len()).unwrap_or_default());
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Gives every symbol of a module its run address.
+//!
+//! Source: Linux 6.1 `kernel/module/main.c` (simplify_symbols, resolve_symbol),
+//! `kernel/module/version.c`, `arch/powerpc/kernel/module_64.c` (dedotify).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+use klink_arch::LoaderPointer;
+use klink_tables::modinfo;
+
+use crate::elf::{RawSymbol, SHN_ABS, SHN_COMMON, SHN_LIVEPATCH, SHN_UNDEF, STB_WEAK};
+use crate::error::{Error, Unresolved, Why};
+use crate::file::ModuleFile;
+use crate::id::{SectionId, SymbolId};
+use crate::known::Known;
+use crate::license;
+use crate::symbols::{Export, ModuleId, Symbols};
+
+/// An undefined symbol of the module and what it was resolved with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Use {
+    /// The symbol.
+    pub symbol: SymbolId,
+    /// Its run address.
+    pub address: u64,
+    /// The module that exports it; `None`: the kernel.
+    pub owner: Option<ModuleId>,
+    /// Whether it is exported to GPL-compatible modules only.
+    pub gpl_only: bool,
+}
+
+/// The run addresses of all symbols, and what was used.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) values: Vec<u64>,
+    pub(crate) uses: Vec<Use>,
+}
+
+/// Resolves all symbols; `address` gives the run address of a section, `gp` is what a symbol for the
+/// module's own global pointer means.
+pub(crate) fn resolve<S: Symbols>(
+    file: &ModuleFile<'_>,
+    symbols: &S,
+    address: impl Fn(SectionId) -> Option<u64>,
+    gp: u64,
+) -> Result<Resolved, Error> {
+    let mut resolver = Resolver::new(file);
+    let mut values = Vec::with_capacity(file.symbol_count());
+    let mut uses = Vec::new();
+    let mut failed = Vec::new();
+    for (id, symbol) in file.raw_symbols() {
+        values.push(match symbol.section {
+            SHN_UNDEF if id.0 == 0 => 0,
+            SHN_UNDEF => match resolver.undefined(symbols, id, symbol, gp)? {
+                Found::Used(found) => {
+                    uses.push(found);
+                    found.address
+                }
+                Found::Value(value) => value,
+                Found::Failed(unresolved) => {
+                    failed.push(unresolved);
+                    0
+                }
+            },
+            SHN_ABS | SHN_LIVEPATCH => symbol.value,
+            SHN_COMMON => match resolver.text(id) {
+                name if name.starts_with("__gnu_lto") => 0,
+                symbol => return Err(Error::CommonSymbol { symbol }),
+            },
+            section if usize::from(section) >= file.sections().len() => {
+                return Err(Error::SymbolSection {
+                    symbol: resolver.text(id),
+                    section,
+                });
+            }
+            section => {
+                let base = address(SectionId(section.into())).unwrap_or(0);
+                base.wrapping_add(symbol.value)
+            }
+        });
+    }
+    if failed.is_empty() {
+        Ok(Resolved { values, uses })
+    } else {
+        Err(Error::Unresolved(failed))
+    }
+}
+
+enum Found {
+    Used(Use),
+    Value(u64),
+    Failed(Unresolved),
+}
+
+struct Resolver<'f, 'a> {
+    file: &'f ModuleFile<'a>,
+    gpl_compatible: bool,
+    uses_gpl_only: bool,
+    versions: Option<HashMap<&'a [u8], u32>>,
+}
+
+impl<'f, 'a> Resolver<'f, 'a> {
+    fn new(file: &'f ModuleFile<'a>) -> Self {
+        Self {
+            file,
+            gpl_compatible: license::is_gpl_compatible(file.modinfo_value(b"license")),
+            uses_gpl_only: false,
+            versions: None,
+        }
+    }
+
+    fn text(&self, id: SymbolId) -> String {
+        String::from_utf8_lossy(self.file.symbol_name(id)).into_owned()
+    }
+
+    fn undefined<S: Symbols>(
+        &mut self,
+        symbols: &S,
+        id: SymbolId,
+        symbol: RawSymbol,
+        gp: u64,
+    ) -> Result<Found, Error> {
+        let name = self.file.raw_name(symbol);
+        let mut name = name.ok_or(Error::SymbolName { symbol: id })?;
+        let load = &self.file.arch().load;
+        if let LoaderPointer::Section { symbol, .. } = load.global_pointer
+            && symbol.as_bytes() == name
+        {
+            return Ok(Found::Value(gp));
+        }
+        if let Some(prefix) = load.symbol_prefix
+            && let Some((&first, rest)) = name.split_first()
+            && char::from(first) == prefix
+        {
+            name = rest;
+        }
+        let why = match symbols.export(name) {
+            None => Why::Unknown,
+            Some(export) => match self.refuses(name, &export) {
+                Some(why) => why,
+                None => {
+                    self.uses_gpl_only |= export.gpl_only;
+                    return Ok(Found::Used(Use {
+                        symbol: id,
+                        address: export.address,
+                        owner: export.owner,
+                        gpl_only: export.gpl_only,
+                    }));
+                }
+            },
+        };
+        let missing = why.errno() == -crate::error::ENOENT;
+        if missing && (symbol.bind() == STB_WEAK || self.is_ignored(name)) {
+            return Ok(Found::Value(symbol.value));
+        }
+        Ok(Found::Failed(Unresolved {
+            symbol: String::from_utf8_lossy(name).into_owned(),
+            why,
+        }))
+    }
+
+    /// Assemblers leave an undefined symbol for a global offset table that nothing refers to
+    /// (Linux, `ignore_undef_symbol`).
+    fn is_ignored(&self, name: &[u8]) -> bool {
+        let got = self.file.arch().got.as_ref();
+        got.is_some_and(|got| got.symbol.as_bytes() == name)
+    }
+
+    /// Why the module may not use an exported symbol.
+    fn refuses(&mut self, name: &[u8], export: &Export<'_>) -> Option<Why> {
+        if export.gpl_only && !self.gpl_compatible {
+            return Some(Why::GplOnly);
+        }
+        if export.proprietary && (self.uses_gpl_only || export.gpl_only) {
+            return Some(Why::Proprietary);
+        }
+        if let Some(found) = export.crc {
+            match self.version(name) {
+                Some(wanted) if wanted == found => {}
+                Some(wanted) => return Some(Why::Version { wanted, found }),
+                None if self.file.known(Known::Versions).is_none() => {}
+                None => return Some(Why::NoVersion),
+            }
+        }
+        if !export.namespace.is_empty() && !self.imports(export.namespace) {
+            let namespace = String::from_utf8_lossy(export.namespace);
+            return Some(Why::Namespace(namespace.into_owned()));
+        }
+        None
+    }
+
+    fn imports(&self, namespace: &[u8]) -> bool {
+        modinfo::entries(self.file.modinfo())
+            .any(|entry| entry.key == b"import_ns" && entry.value == namespace)
+    }
+
+    /// The CRC that the module was built with.
+    fn version(&mut self, name: &[u8]) -> Option<u32> {
+        let file = self.file;
+        let versions = self.versions.get_or_insert_with(|| versions(file));
+        versions.get(name).copied()
+    }
+}
+
+/// The module's `__versions`: a CRC in a word and a name, 64 bytes together
+/// (Linux, `include/linux/module.h`, struct modversion_info).
+fn versions<'a>(file: &ModuleFile<'a>) -> HashMap<&'a [u8], u32> {
+    const ENTRY: usize = 64;
+    let format = file.format();
+    let entries = file.known_contents(Known::Versions).chunks_exact(ENTRY);
+    let word = format.word_size() as usize;
+    let mut versions = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        let name = crate::elf::c_string(entry, word as u32).unwrap_or_default();
+        // ppc64 keeps a dot in front of names here too
+        let crc = format.word(entry, 0).unwrap_or_default() as u32;
+        versions.entry(name).or_insert(crc);
+    }
+    versions
+}

@@ -1,0 +1,273 @@
+//! Stubs as each architecture's Linux reserves them.
+//!
+//! Source: Linux 6.1 `arch/parisc/kernel/module.c` (module_frob_arch_sections),
+//! `arch/arm64/kernel/module-plts.c` (count_plts, module_frob_arch_sections),
+//! `arch/powerpc/kernel/module_64.c` (get_stubs_size, count_relocs, relacmp).
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use klink_arch::{LoaderStubs, StubCount, StubPlace};
+
+use crate::elf::RawRelocation;
+use crate::error::Error;
+use crate::file::ModuleFile;
+use crate::id::{SectionId, SymbolId};
+use crate::policy::Policy;
+use crate::region::RegionKind;
+use crate::shape::{Shapes, is_init};
+
+/// Room for stubs.
+#[derive(Debug)]
+pub(crate) struct LinuxStubs {
+    form: &'static LoaderStubs,
+    /// For each section the stubs that its branches may need.
+    counts: Vec<u32>,
+    /// The sections for stubs of core and init, where the module brings such.
+    holders: Option<[SectionId; 2]>,
+    /// Stubs that fit into each.
+    room: [u64; 2],
+    bytes: u64,
+}
+
+impl LinuxStubs {
+    pub(crate) fn new(
+        file: &ModuleFile<'_>,
+        policy: &Policy,
+        form: &'static LoaderStubs,
+        shapes: Shapes,
+    ) -> Result<(Shapes, Self), Error> {
+        let mut plan = Self {
+            form,
+            counts: vec![0; file.sections().len()],
+            holders: None,
+            room: [0; 2],
+            bytes: 0,
+        };
+        let mut shapes = shapes;
+        plan.count(file, policy, &mut shapes);
+        match form.place {
+            StubPlace::BeforeSections => plan.total(&shapes),
+            StubPlace::Sections {
+                core,
+                init,
+                becomes_nobits,
+            } => plan.resize(file, policy, &mut shapes, [core, init], becomes_nobits)?,
+        }
+        Ok((shapes, plan))
+    }
+
+    pub(crate) const fn form(&self) -> &'static LoaderStubs {
+        self.form
+    }
+
+    /// The stubs that the branches of a section may need.
+    pub(crate) fn count_of(&self, id: SectionId) -> u64 {
+        self.counts.get(id.index()).copied().unwrap_or(0).into()
+    }
+
+    /// Where stubs of the core (0) or of init (1) are, and how many fit.
+    pub(crate) fn holder(&self, init: bool) -> Option<(SectionId, u64)> {
+        let nth = usize::from(init);
+        Some((*self.holders?.get(nth)?, *self.room.get(nth)?))
+    }
+
+    pub(crate) fn bytes_before(&self, id: SectionId) -> u64 {
+        match self.form.place {
+            StubPlace::BeforeSections => {
+                let slots = self.count_of(id) + u64::from(self.form.spare);
+                slots * u64::from(self.form.slot_bytes)
+            }
+            StubPlace::Sections { .. } => 0,
+        }
+    }
+
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Counts what each section's branches may need, and raises alignments for the erratum.
+    fn count(&mut self, file: &ModuleFile<'_>, policy: &Policy, shapes: &mut Shapes) {
+        for section in file.sections() {
+            let target = SectionId(section.info);
+            let Some((_, relocations)) = file.relocations(section) else {
+                continue;
+            };
+            let count = match self.form.count {
+                StubCount::Each => relocations.filter(|r| self.counts_type(r.number)).count(),
+                StubCount::Distinct => distinct(relocations.filter(|r| self.counts_type(r.number))),
+                StubCount::DistinctElsewhere => {
+                    if !file.section(target).is_some_and(|target| target.is_code()) {
+                        continue;
+                    }
+                    let elsewhere = relocations
+                        .filter(|r| self.counts_type(r.number) && !is_in(file, r.symbol, target));
+                    distinct_without_addend(elsewhere)
+                }
+            };
+            let veneers = match policy.erratum {
+                true => veneers(file, SectionId(section.info), section, shapes),
+                false => 0,
+            };
+            if let Some(sum) = self.counts.get_mut(target.index()) {
+                *sum = sum.saturating_add((count + veneers) as u32);
+            }
+        }
+    }
+
+    fn counts_type(&self, number: u32) -> bool {
+        self.form.counted.binary_search(&number).is_ok()
+    }
+
+    fn total(&mut self, shapes: &Shapes) {
+        let regions = RegionKind::ALL.into_iter();
+        let placed = regions.flat_map(|region| shapes.of_region(region));
+        self.bytes = placed.map(|(id, _)| self.bytes_before(id)).sum();
+    }
+
+    /// Gives the sections that the module brings for stubs the size that they need.
+    fn resize(
+        &mut self,
+        file: &ModuleFile<'_>,
+        policy: &Policy,
+        shapes: &mut Shapes,
+        names: [&'static str; 2],
+        becomes_nobits: bool,
+    ) -> Result<(), Error> {
+        let named = |name: &str| {
+            let found = file
+                .section_ids()
+                .find(|(_, section)| file.section_name(section) == name.as_bytes());
+            found.map(|(id, _)| id)
+        };
+        let [core, init] = names.map(named);
+        let missing = |name| Error::NoStubSection { name };
+        let core = core.ok_or(missing(names[0]))?;
+        let init = init.ok_or(missing(names[1]))?;
+        let mut counts = [0_u64; 2];
+        for (id, section) in file.section_ids() {
+            let in_init = core != init && is_init(file, policy, file.section_name(section));
+            counts[usize::from(in_init)] += self.count_of(id);
+        }
+        if policy.erratum {
+            // slots that stand where the erratum hits stay empty
+            let per_page = (4096 / u64::from(self.form.slot_bytes)).max(1);
+            counts = counts.map(|count| count + count.div_ceil(per_page));
+        }
+        for (nth, id) in [core, init].into_iter().enumerate() {
+            if nth == 1 && core == init {
+                break;
+            }
+            let slots = counts[nth] + u64::from(self.form.spare);
+            let size = slots * u64::from(self.form.slot_bytes);
+            let region = match nth {
+                0 => RegionKind::Text,
+                _ => RegionKind::InitText,
+            };
+            if let Some(shape) = shapes.get_mut(id) {
+                shape.size = size;
+                if becomes_nobits {
+                    shape.has_contents = false;
+                    shape.region = Some(region);
+                    shape.align = self.form.align.max(1);
+                }
+            }
+            self.bytes += size;
+        }
+        self.room =
+            counts.map(|count| count + u64::from(!becomes_nobits) * u64::from(self.form.spare));
+        self.holders = Some([core, init]);
+        Ok(())
+    }
+}
+
+fn is_in(file: &ModuleFile<'_>, symbol: u32, section: SectionId) -> bool {
+    let symbol = file.raw_symbol(SymbolId(symbol));
+    symbol.is_some_and(|symbol| u32::from(symbol.section) == section.0)
+}
+
+/// How many differ in symbol or addend.
+fn distinct(relocations: impl Iterator<Item = RawRelocation>) -> usize {
+    // Linux compares the low 32 bits of addends; its sort brings equal ones together
+    let mut keys: Vec<(u32, i64)> = relocations.map(|r| (r.symbol, r.addend)).collect();
+    keys.sort_unstable();
+    let mut last = (0, 0);
+    let mut count = 0;
+    for (symbol, addend) in keys.into_iter().rev() {
+        let key = (symbol, addend as u32);
+        if key != last {
+            count += 1;
+            last = key;
+        }
+    }
+    count
+}
+
+/// How many there are, those without addend only once for a symbol and type.
+fn distinct_without_addend(relocations: impl Iterator<Item = RawRelocation>) -> usize {
+    let mut keys: Vec<(u32, u32, i64)> = relocations
+        .map(|r| (r.number, r.symbol, r.addend))
+        .collect();
+    keys.sort_unstable();
+    let repeated = keys
+        .windows(2)
+        .filter(|pair| pair[0] == pair[1] && pair[0].2 == 0)
+        .count();
+    keys.len() - repeated
+}
+
+/// How many instructions of a section may need a veneer for the erratum even if its alignment is
+/// raised; raises it.
+fn veneers(
+    file: &ModuleFile<'_>,
+    target: SectionId,
+    section: &crate::file::Section,
+    shapes: &mut Shapes,
+) -> usize {
+    let Some(erratum) = file.arch().load.page_erratum else {
+        return 0;
+    };
+    let Some((_, relocations)) = file.relocations(section) else {
+        return 0;
+    };
+    let mut count = 0;
+    for relocation in relocations {
+        if erratum.types.binary_search(&relocation.number).is_err() {
+            continue;
+        }
+        let align = erratum.safe_align(relocation.offset);
+        if align > klink_arch::PAGE_BYTES {
+            count += 1;
+        } else if let Some(shape) = shapes.get_mut(target) {
+            shape.align = shape.align.max(align);
+        }
+    }
+    count
+}
+
+/// The relocations of a section in the order in which the architecture's Linux applies them, which is
+/// the order in which it makes stubs. `None`: that of the file.
+pub(crate) fn relocation_order(
+    file: &ModuleFile<'_>,
+    form: &LoaderStubs,
+    target: SectionId,
+    relocations: impl Iterator<Item = RawRelocation>,
+) -> Option<Vec<RawRelocation>> {
+    match form.count {
+        StubCount::Each => None,
+        StubCount::Distinct => {
+            let mut all: Vec<RawRelocation> = relocations.collect();
+            all.sort_by_key(|r| Reverse((r.symbol, r.number, r.addend)));
+            Some(all)
+        }
+        StubCount::DistinctElsewhere => {
+            let counted = |r: &RawRelocation| form.counted.binary_search(&r.number).is_ok();
+            let (mut first, rest): (Vec<_>, Vec<_>) =
+                relocations.partition(|r| counted(r) && !is_in(file, r.symbol, target));
+            first.sort_by_key(|r| (r.number, r.symbol, r.addend));
+            first.extend(rest);
+            Some(first)
+        }
+    }
+}

@@ -28,6 +28,9 @@
 //!   the global one. `R_PPC64_REL24_NOTOC` is a call from code without a TOC pointer.
 //! - GNU ld makes stubs for 14-bit branches as well. It also edits code that counts from `r2`, unless
 //!   told not to (`--no-toc-optimize`), so that two links with the same addresses may differ.
+//! - GNU ld tells by the opcode whether 16 bits are meant as signed (most), unsigned (`ori`, `andi.`) or
+//!   either (`cmpli`). The rows take either where their name does not say what they are for: ADDR16 and
+//!   the HI ones.
 //! - Linux's loader does not check `R_PPC64_ADDR32` and `R_PPC64_TOC16_HA`; the rows do.
 //! - Modules bring an empty section `.stubs`. Linux never frees the init sections of a module: they
 //!   would need a `r2` of their own.
@@ -63,8 +66,6 @@ pub const DS: Field = Field::new("DS displacement", 2, 2, 14, &[Run::new(0, 2, 1
 pub const BRANCH24: Field = Field::new("24-bit branch", 4, 2, 24, &[Run::new(0, 2, 24)]);
 /// Displacement of `bc`, in instructions.
 pub const BRANCH14: Field = Field::new("14-bit branch", 4, 2, 14, &[Run::new(0, 2, 14)]);
-/// A word without its two low bits.
-const WORD30: Field = Field::new("30-bit word", 4, 2, 30, &[Run::new(0, 2, 30)]);
 /// Immediate of `addpcis`: the 16 high bits of 32.
 pub const DX: Field = Field::new(
     "DX displacement",
@@ -180,7 +181,7 @@ static ENTRY: Sequence = Sequence {
 
 const ENTRY_FIELD: Field = Field::new("two instructions", 8, 0, 0, &[]);
 
-static ROWS: [Relocation; 68] = {
+static ROWS: [Relocation; 67] = {
     use Overflow::{Bitfield, Ignore, Signed};
     use Value::{Absolute as ABS, Gp, GpRelative as TOC, SlotGpRelative as GOT};
     const H0: Field = half(0);
@@ -196,14 +197,14 @@ static ROWS: [Relocation; 68] = {
         row(2, "R_PPC64_ADDR24", ABS, BRANCH24, Bitfield),
         row(3, "R_PPC64_ADDR16", ABS, D16, Bitfield),
         row(4, "R_PPC64_ADDR16_LO", ABS, H0, Ignore),
-        row(5, "R_PPC64_ADDR16_HI", ABS, H1, Signed),
+        row(5, "R_PPC64_ADDR16_HI", ABS, H1, Bitfield),
         ha(row(6, "R_PPC64_ADDR16_HA", ABS, H1, Signed)),
         row(7, "R_PPC64_ADDR14", ABS, BRANCH14, Signed),
         branch(10, "R_PPC64_REL24", BRANCH24),
         branch(11, "R_PPC64_REL14", BRANCH14),
         row(14, "R_PPC64_GOT16", GOT, H0, Signed),
         row(15, "R_PPC64_GOT16_LO", GOT, H0, Ignore),
-        row(16, "R_PPC64_GOT16_HI", GOT, H1, Signed),
+        row(16, "R_PPC64_GOT16_HI", GOT, H1, Bitfield),
         ha(row(17, "R_PPC64_GOT16_HA", GOT, H1, Signed)),
         foreign(19, "R_PPC64_COPY", Field::NONE),
         foreign(20, "R_PPC64_GLOB_DAT", D64),
@@ -212,7 +213,6 @@ static ROWS: [Relocation; 68] = {
         row(24, "R_PPC64_UADDR32", ABS, D32, Bitfield),
         row(25, "R_PPC64_UADDR16", ABS, D16, Bitfield),
         row(26, "R_PPC64_REL32", PCREL, D32, Signed),
-        row(37, "R_PPC64_REL30", PCREL, WORD30, Ignore),
         row(38, "R_PPC64_ADDR64", ABS, D64, Ignore),
         row(39, "R_PPC64_ADDR16_HIGHER", ABS, H2, Ignore),
         ha(row(40, "R_PPC64_ADDR16_HIGHERA", ABS, H2, Ignore)),
@@ -222,7 +222,7 @@ static ROWS: [Relocation; 68] = {
         row(44, "R_PPC64_REL64", PCREL, D64, Ignore),
         row(47, "R_PPC64_TOC16", TOC, H0, Signed),
         row(48, "R_PPC64_TOC16_LO", TOC, H0, Ignore),
-        row(49, "R_PPC64_TOC16_HI", TOC, H1, Signed),
+        row(49, "R_PPC64_TOC16_HI", TOC, H1, Bitfield),
         ha(row(50, "R_PPC64_TOC16_HA", TOC, H1, Signed)),
         row(51, "R_PPC64_TOC", Gp, D64, Ignore),
         ds(56, "R_PPC64_ADDR16_DS", ABS, Signed),
@@ -262,7 +262,7 @@ static ROWS: [Relocation; 68] = {
         foreign(248, "R_PPC64_IRELATIVE", D64),
         row(249, "R_PPC64_REL16", PCREL, H0, Signed),
         row(250, "R_PPC64_REL16_LO", PCREL, H0, Ignore),
-        row(251, "R_PPC64_REL16_HI", PCREL, H1, Signed),
+        row(251, "R_PPC64_REL16_HI", PCREL, H1, Bitfield),
         ha(row(252, "R_PPC64_REL16_HA", PCREL, H1, Signed)),
         marker(253, "R_PPC64_GNU_VTINHERIT"),
         marker(254, "R_PPC64_GNU_VTENTRY"),
@@ -476,7 +476,7 @@ const MODULE: ModuleLink = ModuleLink {
         1, 10, 26, 38, 44, 47, 48, 50, 51, 63, 64, 109, 118, 250, 252,
     ],
     // no branches: what they go to depends on the symbol too, not on its value alone
-    resolvable: &[26, 37, 44, 249, 250, 251, 252],
+    resolvable: &[26, 44, 249, 250, 251, 252],
     stubs: None,
     reserved_stub_bytes: 0,
     reserving: &[],

@@ -614,7 +614,7 @@ fn offsets_of_linkage_table_slots() {
         addend: 0,
     };
     let sites: Vec<Site> = names.iter().map(site).collect();
-    let probe = HPPA64.link_sites(&sites, &[], "").unwrap();
+    let probe = HPPA64.link_sites(&sites, &[]).unwrap();
     let (table, slots) = probe.section(".dlt");
     let nth = slots
         .chunks(8)

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use common::{HPPA32, TEXT, scatter, skip};
+use common::{Binutils, HPPA32, HPPA64, TEXT, scatter, skip};
 use klink_arch::{ARCHES, RelocError, StubRelocation, StubTemplate, Values};
 use object::{Object, ObjectSection, ObjectSymbol};
 use proptest::prelude::*;
@@ -54,7 +54,14 @@ fn every_template_is_whole() {
     for arch in ARCHES {
         let module = arch.module.stubs.as_ref();
         let stubs = module.map(|stubs| [stubs.anywhere, stubs.same_section]);
-        for stub in stubs.into_iter().flatten().chain(arch.image_stub) {
+        let loader = arch.load.stubs.iter().flat_map(|stubs| stubs.kinds);
+        let loader = loader.map(|kind| kind.template);
+        for stub in stubs
+            .into_iter()
+            .flatten()
+            .chain(arch.image_stub)
+            .chain(loader)
+        {
             assert!(
                 !stub.is_empty() && stub.len() % stub.align as usize == 0,
                 "{}",
@@ -87,6 +94,32 @@ fn every_template_is_whole() {
             left.iter()
                 .all(|relocation| relocation.addend == left[0].addend)
         );
+    }
+}
+
+#[test]
+fn loader_stubs_of_pa_risc_are_what_their_comments_say() {
+    if !HPPA32.available() || !HPPA64.available() {
+        return;
+    }
+    let kinds = |tools: &Binutils| tools.arch.load.stubs.as_ref().unwrap().kinds;
+    let direct = "\tldil 0,%r1\n\tldo 0(%r1),%r1\n\tbve,n (%r1)\n";
+    let millicode = "\tldil 0,%r1\n\tldo 0(%r1),%r1\n\tldd 16(%r1),%r1\n\tbve,n (%r1)\n";
+    let descriptor = "\tldd 0(%r27),%r27\n\tldd 16(%r27),%r1\n\tbve (%r1)\n\tldd 24(%r27),%r27\n";
+    for (tools, sources) in [
+        (HPPA32, &["\tldil 0,%r1\n\tbe,n 0(%sr4,%r1)\n"] as &[&str]),
+        (HPPA64, &[direct, millicode, descriptor]),
+    ] {
+        assert_eq!(kinds(&tools).len(), sources.len());
+        for (kind, source) in kinds(&tools).iter().zip(sources) {
+            let stub = kind.template;
+            // the assembler takes `ldd` with 5 bits of displacement for 0
+            let mut code = tools.assemble(source);
+            if stub.relocations.iter().any(|r| r.number == 103) {
+                code[..4].copy_from_slice(&[0x53, 0x7b, 0, 0]);
+            }
+            assert_eq!(stub.code, code, "{}; as on the right", stub.name);
+        }
     }
 }
 

@@ -181,6 +181,54 @@ fn module_lists_are_sorted_and_name_rows() {
 }
 
 #[test]
+fn loader_data_is_sorted_and_names_rows() {
+    for arch in ARCHES {
+        let load = &arch.load;
+        if let Some(stubs) = &load.stubs {
+            assert!(stubs.counted.is_sorted() && !stubs.kinds.is_empty());
+            for &number in stubs.counted {
+                let row = arch.relocation(number).unwrap();
+                assert!(row.branch.is_some(), "{}", row.name);
+                assert!(arch.module.loads(number), "{}", row.name);
+            }
+            assert!(stubs.align.is_power_of_two());
+            for kind in stubs.kinds {
+                let template = kind.template;
+                assert!(
+                    template.len() <= stubs.slot_bytes as usize,
+                    "{}",
+                    template.name
+                );
+                assert!(!kind.restores || load.after_call.is_some());
+            }
+        }
+        if let Some(slots) = &load.slots {
+            for list in [slots.slot_types, slots.descriptor_types] {
+                assert!(list.is_sorted(), "{arch:?}");
+                assert!(list.iter().all(|&number| arch.module.loads(number)));
+            }
+        }
+        if let Some(erratum) = load.page_erratum {
+            assert!(
+                erratum
+                    .types
+                    .iter()
+                    .all(|&number| arch.module.loads(number))
+            );
+            assert_eq!(
+                erratum.template.len(),
+                4 * erratum.register_shifts.len(),
+                "{arch:?}"
+            );
+            let near = arch.relocation(erratum.near.number).unwrap();
+            assert_eq!(near, erratum.near);
+        }
+        assert!(load.is_init(b".init.text") || load.init_sections.is_empty());
+        assert!(!load.is_init(b".text"));
+    }
+}
+
+#[test]
 fn loader_formulas_are_where_the_loader_differs() {
     for (arch, row) in all_rows() {
         let differs = row.as_loader_reads() != *row;

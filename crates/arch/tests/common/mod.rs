@@ -3,12 +3,14 @@
 // each test binary uses its own part of this
 #![allow(dead_code)]
 
+pub(crate) mod ranges;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use klink_arch::{Arch, RelocError, Values, aarch64, hppa, i386, ppc64, x86_64};
+use klink_arch::{Arch, Endian, RelocError, Values, aarch64, hppa, i386, ppc64, x86_64};
 use object::{Object, ObjectSection};
 use tempfile::TempDir;
 
@@ -20,6 +22,8 @@ pub(crate) struct Binutils {
     linker: &'static [&'static str],
     /// What an assembly file begins with.
     prologue: &'static str,
+    /// Whether ld looks at the whole instruction that a relocated half word is in.
+    halves_of_words: bool,
 }
 
 pub(crate) const HPPA32: Binutils = Binutils {
@@ -28,6 +32,7 @@ pub(crate) const HPPA32: Binutils = Binutils {
     assembler: &["hppa-linux-gnu-as"],
     linker: &["hppa-linux-gnu-ld"],
     prologue: "\t.level 2.0\n",
+    halves_of_words: false,
 };
 
 pub(crate) const HPPA64: Binutils = Binutils {
@@ -36,6 +41,7 @@ pub(crate) const HPPA64: Binutils = Binutils {
     assembler: &["hppa64-linux-gnu-as"],
     linker: &["hppa64-linux-gnu-ld", "-e", "_start"],
     prologue: "\t.level 2.0w\n",
+    halves_of_words: false,
 };
 
 pub(crate) const X86_64: Binutils = Binutils {
@@ -50,6 +56,7 @@ pub(crate) const X86_64: Binutils = Binutils {
         "noexecstack",
     ],
     prologue: "",
+    halves_of_words: false,
 };
 
 pub(crate) const I386: Binutils = Binutils {
@@ -58,6 +65,7 @@ pub(crate) const I386: Binutils = Binutils {
     assembler: &["x86_64-linux-gnu-as", "--32"],
     linker: &["x86_64-linux-gnu-ld", "-m", "elf_i386", "-z", "noexecstack"],
     prologue: "",
+    halves_of_words: false,
 };
 
 pub(crate) const AARCH64: Binutils = Binutils {
@@ -66,6 +74,7 @@ pub(crate) const AARCH64: Binutils = Binutils {
     assembler: &["aarch64-linux-gnu-as"],
     linker: &["aarch64-linux-gnu-ld"],
     prologue: "",
+    halves_of_words: false,
 };
 
 /// ld edits code that counts from `r2` unless told not to.
@@ -80,6 +89,7 @@ pub(crate) const PPC64LE: Binutils = Binutils {
         "--no-toc-optimize",
     ],
     prologue: "\t.abiversion 2\n",
+    halves_of_words: true,
 };
 
 /// The little-endian tools speak big-endian too.
@@ -94,6 +104,7 @@ pub(crate) const PPC64: Binutils = Binutils {
         "--no-toc-optimize",
     ],
     prologue: "\t.abiversion 1\n",
+    halves_of_words: true,
 };
 
 /// Where the tests link code to: far enough from 0 that a 17-bit branch goes either way.
@@ -251,12 +262,28 @@ impl Binutils {
             .len()
     }
 
+    /// The bytes from one site to the next: those of the site, and the rest of its instruction if ld
+    /// looks there.
+    pub(crate) fn stride(&self, name: &str) -> usize {
+        match self.site_len(name) {
+            2 if self.halves_of_words => 4,
+            len => len,
+        }
+    }
+
+    /// The bytes of the instruction in front of a site, which is its last part in memory.
+    pub(crate) fn lead(&self, name: &str) -> usize {
+        match self.arch.endian {
+            Endian::Big => self.stride(name) - self.site_len(name),
+            Endian::Little => 0,
+        }
+    }
+
     /// Links one file with all of these sites one after another.
     pub(crate) fn link_sites(
         &self,
         sites: &[Site],
         symbols: &[(&str, u64)],
-        rest: &str,
     ) -> Result<Linked, String> {
         let mut names: Vec<u64> = sites.iter().map(|site| site.symbol).collect();
         names.sort_unstable();
@@ -277,43 +304,47 @@ impl Binutils {
             } else {
                 site.word.cast_signed()
             };
-            writeln!(source, "\t{directive} {word}").unwrap();
+            for _ in 0..self.stride(site.name) / self.site_len(site.name) {
+                writeln!(source, "\t{directive} {word}").unwrap();
+            }
             let Site {
                 name,
                 symbol,
                 addend,
                 ..
             } = site;
-            writeln!(relocs, "\t.reloc {offset}, {name}, s{symbol:x}{addend:+}").unwrap();
-            offset += self.site_len(site.name);
+            let place = offset + self.lead(name);
+            writeln!(relocs, "\t.reloc {place}, {name}, s{symbol:x}{addend:+}").unwrap();
+            offset += self.stride(name);
         }
         let symbol_names: Vec<String> = names.iter().map(|value| format!("s{value:x}")).collect();
         let mut all: Vec<(&str, u64)> = symbols.to_vec();
         all.extend(symbol_names.iter().map(String::as_str).zip(names));
-        self.link(&format!("{source}{relocs}{rest}"), &all)
+        self.link(&format!("{source}{relocs}"), &all)
     }
 
     /// Links all sites at once and compares every byte with what [`Relocation::apply`] writes,
     /// `values` filling in what it needs besides S, A and P.
     pub(crate) fn compare(&self, sites: &[Site], symbols: &[(&str, u64)], values: &Values) {
         let linked = self
-            .link_sites(sites, symbols, "")
+            .link_sites(sites, symbols)
             .unwrap_or_else(|error| panic!("{error}"));
         let mut offset = 0;
         for site in sites {
-            let len = self.site_len(site.name);
-            let before = &linked.before[offset..offset + len];
-            let got = self.apply(site, offset as u64, before, values);
+            let place = offset + self.lead(site.name);
+            let end = place + self.site_len(site.name);
+            let before = &linked.before[place..end];
+            let got = self.apply(site, place as u64, before, values);
             assert_eq!(
                 got.as_deref(),
-                Ok(&linked.after[offset..offset + len]),
+                Ok(&linked.after[place..end]),
                 "{} S {:#x} A {:#x} at {:#x}, before {before:02x?}; ld on the right",
                 site.name,
                 site.symbol,
                 site.addend,
-                TEXT + offset as u64,
+                TEXT + place as u64,
             );
-            offset += len;
+            offset += self.stride(site.name);
         }
         assert_eq!(linked.before.len(), offset, "the assembler added something");
         assert_eq!(linked.after.len(), offset, "ld added something");
@@ -349,45 +380,56 @@ impl Binutils {
         let len = self.site_len(site.name);
         let what = format!("{} S {:#x} A {:#x}", site.name, site.symbol, site.addend);
         let word = site.word.to_be_bytes();
-        let result = self.link_sites(std::slice::from_ref(site), &[], "");
+        let lead = self.lead(site.name);
+        let result = self.link_sites(std::slice::from_ref(site), &[]);
         match &result {
             Ok(linked) => {
-                let got = self.apply(site, 0, &linked.before, &Values::default());
+                let before = &linked.before[lead..lead + len];
+                let got = self.apply(site, lead as u64, before, &Values::default());
                 // a longer .text: ld made a stub
-                let direct = linked.after.len() == len;
+                let direct = linked.after.len() == linked.before.len();
                 assert_eq!(direct, fits, "{what}: what ld did");
                 assert_eq!(got.is_ok(), fits, "{what}: {got:?}");
                 if fits {
-                    assert_eq!(got.unwrap(), linked.after, "{what}: ld on the right");
+                    assert_eq!(
+                        got.unwrap(),
+                        linked.after[lead..lead + len],
+                        "{what}: ld on the right"
+                    );
                 }
             }
             Err(message) => {
                 assert!(!fits, "{what}: {message}");
                 assert!(
-                    message.contains("cannot reach") || message.contains("truncated to fit"),
+                    ["cannot reach", "truncated to fit", "not a multiple of"]
+                        .iter()
+                        .any(|words| message.contains(words)),
                     "{what}: {message}"
                 );
                 let word = match self.arch.endian {
                     klink_arch::Endian::Big => word[8 - len..].to_vec(),
                     klink_arch::Endian::Little => word.iter().rev().take(len).copied().collect(),
                 };
-                let got = self.apply_rela(site, &word);
+                let got = self.apply_rela(site, lead as u64, &word);
                 assert!(
-                    matches!(got, Err(RelocError::OutOfRange { .. })),
+                    matches!(
+                        got,
+                        Err(RelocError::OutOfRange { .. } | RelocError::Misaligned { .. })
+                    ),
                     "{what}: ld refuses, klink: {got:?}"
                 );
             }
         }
     }
 
-    /// As [`apply`](Self::apply) at [`TEXT`], with the addend of the site in any case.
-    fn apply_rela(&self, site: &Site, before: &[u8]) -> Result<(), RelocError> {
+    /// As [`apply`](Self::apply), with the addend of the site in any case.
+    fn apply_rela(&self, site: &Site, offset: u64, before: &[u8]) -> Result<(), RelocError> {
         let row = self.arch.relocation_by_name(site.name).unwrap();
         let Site { symbol, addend, .. } = *site;
         let values = Values {
             symbol,
             addend,
-            place: TEXT,
+            place: TEXT + offset,
             ..Values::default()
         };
         row.apply(self.arch.endian, &mut before.to_vec(), &values)

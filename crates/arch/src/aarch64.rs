@@ -38,8 +38,13 @@
 //! `arch/arm64/kernel/module.c` (apply_relocate_add), `module-plts.c`.
 
 use crate::arch::index;
+use crate::rows::{
+    self,
+    elf64::{foreign, marker, row},
+    exact,
+};
 use crate::{
-    Addends, Arch, Branch, Class, CodeFill, Endian, Field, LoaderPointer, LoaderStub, LoaderStubs,
+    Addends, Arch, Class, CodeFill, Endian, Field, LoaderPointer, LoaderStub, LoaderStubs,
     ModuleLink, ModuleLoad, Overflow, PageErratum, Relocation, Run, Selector, StubCount, StubNames,
     StubPlace, StubRelocation, StubSharing, StubTarget, StubTemplate, StubUse, Value,
 };
@@ -86,29 +91,6 @@ const fn mov_signed(shift: u8) -> Field {
 
 // --- relocations -------------------------------------------------------------------------------
 
-const fn row(
-    number: u32,
-    name: &'static str,
-    value: Value,
-    field: Field,
-    overflow: Overflow,
-) -> Relocation {
-    Relocation {
-        number,
-        name,
-        class: Class::Elf64,
-        value,
-        loader_value: None,
-        selector: Selector::Full,
-        field,
-        overflow,
-        exact: false,
-        branch: None,
-        far_from_gp: None,
-        static_link: None,
-    }
-}
-
 /// A row of whose value the offset in a page counts.
 const fn low(number: u32, name: &'static str, value: Value, shift: u8) -> Relocation {
     let mut row = row(number, name, value, imm12(shift), Overflow::Ignore);
@@ -117,30 +99,8 @@ const fn low(number: u32, name: &'static str, value: Value, shift: u8) -> Reloca
     row
 }
 
-/// A row that refuses a value which is no multiple of the field's unit.
-const fn exact(mut row: Relocation) -> Relocation {
-    row.exact = true;
-    row
-}
-
 const fn branch(number: u32, name: &'static str, field: Field, stub: StubUse) -> Relocation {
-    let mut row = row(number, name, PCREL, field, Overflow::Signed);
-    let half = 1 << (field.shift + field.bits - 1);
-    row.branch = Some(Branch {
-        min: -half,
-        max: half - (1 << field.shift),
-        target_bias: 0,
-        stub,
-    });
-    row
-}
-
-const fn marker(number: u32, name: &'static str) -> Relocation {
-    row(number, name, Value::Marker, Field::NONE, Overflow::Ignore)
-}
-
-const fn foreign(number: u32, name: &'static str, field: Field) -> Relocation {
-    row(number, name, Value::Foreign, field, Overflow::Ignore)
+    rows::branch(row(number, name, PCREL, field, Overflow::Signed), stub)
 }
 
 const PCREL: Value = Value::PcRelative { bias: 0 };

@@ -34,6 +34,7 @@ mod module;
 pub mod ppc64;
 mod relaxation;
 mod relocation;
+mod rows;
 mod sequence;
 mod stub;
 pub mod x86_64;

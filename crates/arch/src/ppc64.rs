@@ -42,8 +42,12 @@
 //! ppc64_elf_relocate_section); Linux 6.1 `arch/powerpc/kernel/module_64.c`.
 
 use crate::arch::index;
+use crate::rows::{
+    self,
+    elf64::{foreign, marker, row},
+};
 use crate::{
-    Addends, AfterCall, Arch, Branch, Class, CodeFill, Endian, Field, LoaderPointer, LoaderStub,
+    Addends, AfterCall, Arch, Class, CodeFill, Endian, Field, LoaderPointer, LoaderStub,
     LoaderStubs, LocalEntry, ModuleLink, ModuleLoad, Overflow, Pattern, Relocation, Rewrite, Run,
     Selector, Sequence, SequenceStep, StubCount, StubNames, StubPlace, StubRelocation, StubSharing,
     StubTarget, StubTemplate, StubUse, Value,
@@ -82,29 +86,6 @@ const LOW_OF_WORD: Field = Field::new("low immediate", 4, 0, 16, &[Run::new(0, 0
 
 // --- relocations -------------------------------------------------------------------------------
 
-const fn row(
-    number: u32,
-    name: &'static str,
-    value: Value,
-    field: Field,
-    overflow: Overflow,
-) -> Relocation {
-    Relocation {
-        number,
-        name,
-        class: Class::Elf64,
-        value,
-        loader_value: None,
-        selector: Selector::Full,
-        field,
-        overflow,
-        exact: false,
-        branch: None,
-        far_from_gp: None,
-        static_link: None,
-    }
-}
-
 /// A row whose value is adjusted for a signed low part.
 const fn ha(mut row: Relocation) -> Relocation {
     row.selector = Selector::Adjusted;
@@ -113,29 +94,14 @@ const fn ha(mut row: Relocation) -> Relocation {
 
 /// A row of a DS field.
 const fn ds(number: u32, name: &'static str, value: Value, overflow: Overflow) -> Relocation {
-    let mut row = row(number, name, value, DS, overflow);
-    row.exact = true;
-    row
+    rows::exact(row(number, name, value, DS, overflow))
 }
 
 const fn branch(number: u32, name: &'static str, field: Field) -> Relocation {
-    let mut row = row(number, name, PCREL, field, Overflow::Signed);
-    let half = 1 << (field.shift + field.bits - 1);
-    row.branch = Some(Branch {
-        min: -half,
-        max: half - (1 << field.shift),
-        target_bias: 0,
-        stub: StubUse::Always,
-    });
-    row
-}
-
-const fn marker(number: u32, name: &'static str) -> Relocation {
-    row(number, name, Value::Marker, Field::NONE, Overflow::Ignore)
-}
-
-const fn foreign(number: u32, name: &'static str, field: Field) -> Relocation {
-    row(number, name, Value::Foreign, field, Overflow::Ignore)
+    rows::branch(
+        row(number, name, PCREL, field, Overflow::Signed),
+        StubUse::Always,
+    )
 }
 
 const PCREL: Value = Value::PcRelative { bias: 0 };

@@ -26,9 +26,10 @@
 //! (x86_64_elf_howto_table); Linux 6.1 `arch/x86/kernel/module.c`.
 
 use crate::arch::index;
+use crate::rows::elf64::{foreign, marker, row};
 use crate::{
     Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable, ModuleLink,
-    ModuleLoad, Overflow, Relocation, Selector, StubUse, Value,
+    ModuleLoad, Overflow, Relocation, StubUse, Value,
 };
 
 /// `EM_X86_64`.
@@ -61,40 +62,9 @@ const BRANCH32: Branch = Branch {
 
 const PCREL: Value = Value::PcRelative { bias: 0 };
 
-const fn row(
-    number: u32,
-    name: &'static str,
-    value: Value,
-    field: Field,
-    overflow: Overflow,
-) -> Relocation {
-    Relocation {
-        number,
-        name,
-        class: Class::Elf64,
-        value,
-        loader_value: None,
-        selector: Selector::Full,
-        field,
-        overflow,
-        exact: false,
-        branch: None,
-        far_from_gp: None,
-        static_link: None,
-    }
-}
-
 const fn branch(mut row: Relocation) -> Relocation {
     row.branch = Some(BRANCH32);
     row
-}
-
-const fn marker(number: u32, name: &'static str) -> Relocation {
-    row(number, name, Value::Marker, Field::NONE, Overflow::Ignore)
-}
-
-const fn foreign(number: u32, name: &'static str, field: Field) -> Relocation {
-    row(number, name, Value::Foreign, field, Overflow::Ignore)
 }
 
 static ROWS: [Relocation; 45] = {

@@ -15,6 +15,7 @@
 
 use crate::graph::{Graph, UnitId};
 use crate::layout::Layout;
+use crate::movers::{Movers, Random};
 use crate::targets::Targets;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -38,16 +39,11 @@ pub(crate) struct Walk<'a> {
     /// The order at the beginning of the epoch, and each unit's place in it.
     order: Vec<UnitId>,
     place: Vec<u32>,
-    /// By unit: bytes.
-    sizes: Vec<i64>,
-    /// By unit: its run in `graph.runs`.
-    run_of: Vec<u32>,
-    /// The units that are in a run with others.
-    movers: Vec<UnitId>,
+    movers: Movers,
     bins: Bins,
     /// By run: its first and last bin.
     run_bins: Vec<(u8, u8)>,
-    random: u64,
+    random: Random,
 }
 
 /// Which units are in which bin.
@@ -65,36 +61,16 @@ impl<'a> Walk<'a> {
     /// Prepares a walk; `None` if no section may move.
     pub(crate) fn new(graph: &'a Graph<'a>) -> Option<Self> {
         let count = graph.unit_count();
-        let mut run_of = vec![0; count];
-        let mut movers = Vec::new();
-        for (number, run) in graph.runs.iter().enumerate() {
-            for unit in run.clone() {
-                run_of[unit as usize] = number as u32;
-                if run.len() > 1 {
-                    movers.push(UnitId::new(unit));
-                }
-            }
-        }
-        if movers.is_empty() {
-            return None;
-        }
-        let size = |unit| {
-            let sections = graph.sections(unit);
-            sections
-                .map(|id| graph.problem.sections[id.index()].size as i64)
-                .sum()
-        };
+        let movers = Movers::new(graph)?;
         Some(Self {
             graph,
             targets: Targets::new(graph),
             order: Vec::new(),
             place: vec![0; count],
-            sizes: graph.unit_ids().map(size).collect(),
-            run_of,
             movers,
             bins: Bins::new(count),
             run_bins: Vec::new(),
-            random: 0x9e37_79b9_7f4a_7c15,
+            random: Random::new(),
         })
     }
 
@@ -118,7 +94,7 @@ impl<'a> Walk<'a> {
             if wanting.is_empty() {
                 break;
             }
-            for _ in 0..self.movers.len() {
+            for _ in 0..self.movers.units.len() {
                 self.step(&wanting);
             }
         }
@@ -134,10 +110,10 @@ impl<'a> Walk<'a> {
             self.place[unit.index()] = place as u32;
             let start = self.graph.sections(unit).next();
             let start = start.map_or(0, |section| layout.offsets[section.index()]);
-            let size = self.sizes[unit.index()];
+            let size = self.movers.sizes[unit.index()];
             let bin = ((start + size / 2) / self.bins.stretch).min(BINS as i64 - 1) as u8;
             self.bins.add(unit, bin, size);
-            let bins = &mut self.run_bins[self.run_of[unit.index()] as usize];
+            let bins = &mut self.run_bins[self.movers.run_of[unit.index()] as usize];
             *bins = (bins.0.min(bin), bins.1.max(bin));
         }
         let bins = &self.bins;
@@ -153,15 +129,15 @@ impl<'a> Walk<'a> {
             let mut targets = self.targets.of(**unit);
             targets.any(|id| wanting[id.index()])
         };
-        self.movers.iter().filter(wants).copied().collect()
+        self.movers.units.iter().filter(wants).copied().collect()
     }
 
     /// Proposes to move one unit to some bin of its run, or to exchange it
     /// with a unit there if that keeps the bins filled evenly.
     fn step(&mut self, wanting: &[UnitId]) {
-        let unit = wanting[self.below(wanting.len() as u32) as usize];
-        let (first, last) = self.run_bins[self.run_of[unit.index()] as usize];
-        let to = first + self.below(u32::from(last - first) + 1) as u8;
+        let unit = wanting[self.random.below(wanting.len() as u32) as usize];
+        let (first, last) = self.run_bins[self.movers.run_of[unit.index()] as usize];
+        let to = first + self.random.below(u32::from(last - first) + 1) as u8;
         let from = self.bins.of(unit);
         if to == from {
             return;
@@ -178,7 +154,7 @@ impl<'a> Walk<'a> {
             if members == 0 {
                 return;
             }
-            let pick = self.below(members) as usize;
+            let pick = self.random.below(members) as usize;
             let partner = self.bins.members[to as usize][pick];
             if self.may_swap(unit, partner) && self.swap(unit, partner, change) {
                 return;
@@ -187,8 +163,8 @@ impl<'a> Walk<'a> {
     }
 
     fn may_swap(&self, unit: UnitId, partner: UnitId) -> bool {
-        let more = self.sizes[unit.index()] - self.sizes[partner.index()];
-        self.run_of[unit.index()] == self.run_of[partner.index()]
+        let more = self.movers.sizes[unit.index()] - self.movers.sizes[partner.index()];
+        self.movers.run_of[unit.index()] == self.movers.run_of[partner.index()]
             && self.bins.stays_even(self.bins.of(partner), more)
             && self.bins.stays_even(self.bins.of(unit), -more)
     }
@@ -213,7 +189,7 @@ impl<'a> Walk<'a> {
 
     fn shift(&mut self, unit: UnitId, to: u8) {
         let from = self.bins.of(unit);
-        self.bins.shift(unit, to, self.sizes[unit.index()]);
+        self.bins.shift(unit, to, self.movers.sizes[unit.index()]);
         let bins = &self.bins;
         self.targets.shift(unit, from, to, |unit| bins.of(unit));
     }
@@ -223,22 +199,12 @@ impl<'a> Walk<'a> {
         let mut order = self.order.clone();
         order.sort_unstable_by_key(|&unit| {
             (
-                self.run_of[unit.index()],
+                self.movers.run_of[unit.index()],
                 self.bins.of(unit),
                 self.place[unit.index()],
             )
         });
         order
-    }
-
-    /// A pseudo-random number below `end` (xorshift64*), the same in each run:
-    /// equal problems have equal answers.
-    fn below(&mut self, end: u32) -> u32 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        let bits = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-        ((bits * u64::from(end)) >> 32) as u32
     }
 }
 

@@ -13,6 +13,7 @@
 use crate::bins::{BINS, BinSet, Levels};
 use crate::graph::{Graph, TargetId, UnitId};
 use crate::layout::Layout;
+use crate::movers::{Movers, Random};
 use crate::problem::Target;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -76,12 +77,10 @@ pub(crate) struct Sampler<'a> {
     /// By unit: the aims that it calls, and those in it.
     calls: Vec<Vec<u32>>,
     holds: Vec<Vec<u32>>,
-    /// By unit: bytes, its run, its bin, and its place in the order.
-    sizes: Vec<i64>,
-    run_of: Vec<u32>,
+    /// By unit: its bin, and its place in the order.
     bin_of: Vec<i32>,
     place: Vec<u32>,
-    movers: Vec<UnitId>,
+    movers: Movers,
     /// By run: its first and last bin.
     run_bins: Vec<(i32, i32)>,
     /// Bytes of a bin, and by bin: what it should hold of units that move, and what it holds.
@@ -89,7 +88,7 @@ pub(crate) struct Sampler<'a> {
     wanted: [i64; BINS],
     fill: [i64; BINS],
     weights: [f32; WEIGHTS],
-    random: u64,
+    random: Random,
     /// Memory for the groups of one target at a time.
     groups: Groups,
 }
@@ -98,24 +97,7 @@ impl<'a> Sampler<'a> {
     /// Prepares a walk; `None` if no section may move.
     pub(crate) fn new(graph: &'a Graph<'a>) -> Option<Self> {
         let units = graph.unit_count();
-        let (mut run_of, mut movers) = (vec![0; units], Vec::new());
-        for (number, run) in graph.runs.iter().enumerate() {
-            for unit in run.clone() {
-                run_of[unit as usize] = number as u32;
-                if run.len() > 1 {
-                    movers.push(UnitId::new(unit));
-                }
-            }
-        }
-        if movers.is_empty() {
-            return None;
-        }
-        let size = |unit| {
-            let sections = graph.sections(unit);
-            sections
-                .map(|id| graph.problem.sections[id.index()].size as i64)
-                .sum()
-        };
+        let movers = Movers::new(graph)?;
         let mut weights = [1.0; WEIGHTS];
         for index in 1..WEIGHTS {
             weights[index] = weights[index - 1] * STEP;
@@ -126,8 +108,6 @@ impl<'a> Sampler<'a> {
             counts: Vec::new(),
             calls: vec![Vec::new(); units],
             holds: vec![Vec::new(); units],
-            sizes: graph.unit_ids().map(size).collect(),
-            run_of,
             bin_of: vec![0; units],
             place: vec![0; units],
             movers,
@@ -136,7 +116,7 @@ impl<'a> Sampler<'a> {
             wanted: [0; BINS],
             fill: [0; BINS],
             weights,
-            random: 0x9e37_79b9_7f4a_7c15,
+            random: Random::new(),
             groups: Vec::new(),
         };
         for target in graph.target_ids() {
@@ -195,7 +175,7 @@ impl<'a> Sampler<'a> {
 
     /// From where to where there are sections that may move.
     fn extent(&self, layout: &Layout) -> (i64, i64) {
-        let sections = self.movers.iter().flat_map(|&unit| {
+        let sections = self.movers.units.iter().flat_map(|&unit| {
             let sections = self.graph.sections(unit);
             sections.map(|section| section.index())
         });
@@ -221,15 +201,19 @@ impl<'a> Sampler<'a> {
         for pass in 0..passes {
             let done = progress.0 + (progress.1 - progress.0) * pass as f32 / passes as f32;
             let heat = HOT * self.weight(done * HALVES_TO_COLD);
-            for _ in 0..self.movers.len() {
-                let pick = self.below(self.movers.len() as u32);
-                self.step(self.movers[pick as usize], heat);
+            for _ in 0..self.movers.units.len() {
+                let pick = self.random.below(self.movers.units.len() as u32);
+                self.step(self.movers.units[pick as usize], heat);
             }
         }
         let mut order = order.to_vec();
         order.sort_unstable_by_key(|unit| {
             let unit = unit.index();
-            (self.run_of[unit], self.bin_of[unit], self.place[unit])
+            (
+                self.movers.run_of[unit],
+                self.bin_of[unit],
+                self.place[unit],
+            )
         });
         order
     }
@@ -239,7 +223,7 @@ impl<'a> Sampler<'a> {
         let (start, end) = self.extent(layout);
         let stretch = (end - start) / (BINS as i64 - 1) + 1;
         // Not always at the same places, lest bounds of bins become bounds in the text.
-        let shift = i64::from(self.below(stretch.min(i64::from(u32::MAX)) as u32)) - start;
+        let shift = i64::from(self.random.below(stretch.min(i64::from(u32::MAX)) as u32)) - start;
         let bin_at = |offset: i64| {
             let bin = (offset + shift).div_euclid(stretch);
             bin.clamp(-2 * BINS as i64, 3 * BINS as i64) as i32
@@ -248,13 +232,13 @@ impl<'a> Sampler<'a> {
         (self.wanted, self.fill) = ([0; BINS], [0; BINS]);
         self.run_bins = vec![(i32::MAX, 0); self.graph.runs.len()];
         for (place, &unit) in order.iter().enumerate() {
-            let (index, size) = (unit.index(), self.sizes[unit.index()]);
+            let (index, size) = (unit.index(), self.movers.sizes[unit.index()]);
             let first = self.graph.sections(unit).next();
             let start = first.map_or(0, |section| layout.offsets[section.index()]);
             let bin = bin_at(start + size / 2);
             self.place[index] = place as u32;
             self.bin_of[index] = bin;
-            let run = self.run_of[index] as usize;
+            let run = self.movers.run_of[index] as usize;
             let (low, high) = self.run_bins[run];
             self.run_bins[run] = (low.min(bin), high.max(bin));
             if self.graph.runs[run].len() > 1 {
@@ -308,7 +292,7 @@ impl<'a> Sampler<'a> {
     fn step(&mut self, unit: UnitId, heat: f32) {
         let index = unit.index();
         let from = self.bin_of[index];
-        let (first, last) = self.run_bins[self.run_of[index] as usize];
+        let (first, last) = self.run_bins[self.movers.run_of[index] as usize];
         if first == last {
             return;
         }
@@ -325,8 +309,8 @@ impl<'a> Sampler<'a> {
         if to == from {
             return;
         }
-        self.fill[from as usize] -= self.sizes[index];
-        self.fill[to as usize] += self.sizes[index];
+        self.fill[from as usize] -= self.movers.sizes[index];
+        self.fill[to as usize] += self.movers.sizes[index];
         self.bin_of[index] = to;
         for &aim in &self.calls[index] {
             let counts = &mut self.counts[aim as usize * BINS..][..BINS];
@@ -381,7 +365,7 @@ impl<'a> Sampler<'a> {
     fn choose(&mut self, unit: UnitId, costs: &[i32; BINS], range: (i32, i32), heat: f32) -> i32 {
         let (index, from) = (unit.index(), self.bin_of[unit.index()]);
         let (first, last) = (range.0 as usize, range.1 as usize);
-        let size = self.sizes[index];
+        let size = self.movers.sizes[index];
         let mut prices = [f32::MAX; BINS];
         let mut least = f32::MAX;
         for bin in first..=last {
@@ -401,7 +385,7 @@ impl<'a> Sampler<'a> {
             sum += self.weight((prices[bin] - least) / heat);
             sums[bin] = sum;
         }
-        let pick = self.below(1 << 24) as f32 / (1 << 24) as f32 * sum;
+        let pick = self.random.below(1 << 24) as f32 / (1 << 24) as f32 * sum;
         let found = (first..=last).find(|&bin| sums[bin] > pick);
         found.map_or(from, |bin| bin as i32)
     }
@@ -410,16 +394,6 @@ impl<'a> Sampler<'a> {
     fn weight(&self, halves: f32) -> f32 {
         let index = (halves * STEPS_PER_HALF as f32) as usize;
         self.weights.get(index).copied().unwrap_or(0.0)
-    }
-
-    /// A pseudo-random number below `end` (xorshift64*), the same in each run: equal problems have
-    /// equal answers.
-    fn below(&mut self, end: u32) -> u32 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        let bits = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-        ((bits * u64::from(end)) >> 32) as u32
     }
 }
 

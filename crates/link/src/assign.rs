@@ -324,7 +324,7 @@ fn match_sections(
                 let rule = &rules.outputs[found.rule as usize];
                 !dead[found.rule as usize]
                     && (!is_apart || rule.discard)
-                    && matches_file(resolved, rule, **found, id)
+                    && matches_file(resolved, rules, **found, id)
             });
             if let Some(found) = found {
                 buckets
@@ -340,23 +340,12 @@ fn match_sections(
     }
 }
 
-fn matches_file(
-    resolved: &Resolved<'_>,
-    rule: &OutputRule<'_>,
-    found: Match,
-    id: SectionId,
-) -> bool {
-    let Part::Inputs(inputs) = &rule.parts[found.part as usize] else {
-        return false;
-    };
-    let flags = resolved.section(id).flags;
-    matches_pattern(
-        resolved,
-        inputs,
-        &inputs.sections[found.pattern as usize],
-        id,
-    ) && flags & inputs.with_flags == inputs.with_flags
-        && flags & inputs.without_flags == 0
+fn matches_file(resolved: &Resolved<'_>, rules: &Rules<'_>, found: Match, id: SectionId) -> bool {
+    let rule = rules.find(found);
+    rule.is_some_and(|(inputs, section)| {
+        matches_pattern(resolved, inputs, section, id)
+            && inputs.takes_flags(resolved.section(id).flags)
+    })
 }
 
 /// Whether a section whose name matches a pattern is in a file that the pattern takes.

@@ -2,11 +2,24 @@
 
 use klink_script::{Expr, FilePattern, Pattern, Placement, SectionType};
 
+use crate::pattern_index::Match;
+
 /// A compiled script.
 #[derive(Default)]
 pub(crate) struct Rules<'a> {
     /// The output section statements, in order.
     pub outputs: Vec<OutputRule<'a>>,
+}
+
+impl Rules<'_> {
+    /// The input statement and the pattern at a place.
+    pub(crate) fn find(&self, place: Match) -> Option<(&InputRule, &SectionRule)> {
+        let output = self.outputs.get(place.rule as usize)?;
+        let Part::Inputs(inputs) = output.parts.get(place.part as usize)? else {
+            return None;
+        };
+        Some((inputs, inputs.sections.get(place.pattern as usize)?))
+    }
 }
 
 /// An output section statement.
@@ -75,6 +88,13 @@ pub(crate) struct InputRule {
     /// What `sh_flags` must not have.
     pub without_flags: u64,
     pub sections: Vec<SectionRule>,
+}
+
+impl InputRule {
+    /// Whether it takes sections with these `sh_flags`.
+    pub(crate) fn takes_flags(&self, flags: u64) -> bool {
+        flags & self.with_flags == self.with_flags && flags & self.without_flags == 0
+    }
 }
 
 /// A pattern for section names.

@@ -26,7 +26,7 @@ mod write;
 
 pub(crate) use edit::{EditedFrames, FramePlace, FrameSection, FrameTargets, Personality};
 pub(crate) use header::{SearchEntry, header};
-pub(crate) use parse::{FrameRelocation, Frames};
+pub(crate) use parse::{FrameError, FrameRelocation, Frames};
 
 #[cfg(test)]
 mod golden_tests;

@@ -3,10 +3,9 @@
 
 use klink_arch::Arch;
 
-use crate::dynamic::encode::Form;
-use crate::eh_frame::{FrameRelocation, Frames};
 use crate::id::{IdVec, ObjectId, SectionId};
-use crate::input::{RawRelocation, SymbolPlace};
+use crate::image::read_frames;
+use crate::input::SymbolPlace;
 use crate::resolve::{Definition, Resolved};
 
 /// The unwind records of all functions (bfd/elf-eh-frame.c, `_bfd_elf_gc_mark_fdes`).
@@ -43,16 +42,8 @@ impl FrameTables {
     fn add(&mut self, resolved: &Resolved<'_>, id: SectionId, arch: &Arch) -> Option<()> {
         let section = resolved.section(id);
         let (object, _) = resolved.section_place(id);
-        let mut relocations: Vec<RawRelocation> = section.relocations.iter().collect();
-        relocations.sort_by_key(|relocation| relocation.offset);
-        let places: Vec<FrameRelocation> = relocations
-            .iter()
-            .map(|relocation| FrameRelocation {
-                offset: relocation.offset,
-                is_none: relocation.symbol == 0 || relocation.number == 0,
-            })
-            .collect();
-        let frames = Frames::parse(Form::of(arch), section.data, &places).ok()?;
+        let (relocations, frames) = read_frames(section, arch);
+        let frames = frames.ok()?;
         let mut found = Vec::new();
         for fde in frames.fdes() {
             let Some(relocation) = relocations.get(fde.function) else {

@@ -23,9 +23,10 @@ use crate::image::entry_symbol;
 use crate::input::{InputSection, SectionKind};
 use crate::options::{Options, OutputKind};
 use crate::output::Traits;
+use crate::pattern_index::{Match, PatternIndex};
 use crate::report::Clock;
 use crate::resolve::{Definition, Resolved};
-use crate::rules::{Part, Rules};
+use crate::rules::Rules;
 use crate::script::{Action, Program, Sources};
 
 /// What is collected from.
@@ -336,17 +337,16 @@ fn unmentioned(resolved: &Resolved<'_>, marker: &Marker<'_, '_>) -> Vec<GlobalId
 /// The patterns inside KEEP.
 pub(crate) struct KeepPatterns<'a, 'l> {
     rules: &'l Rules<'a>,
-    /// For each section name, the patterns that match it: rule, part and pattern.
-    by_name: HashMap<&'a [u8], Vec<PatternPlace>, RandomState>,
+    index: PatternIndex<'l>,
+    /// For each section name, those that match it.
+    by_name: HashMap<&'a [u8], Vec<Match>, RandomState>,
 }
-
-/// Rule, part and pattern.
-type PatternPlace = (usize, usize, usize);
 
 impl<'a, 'l> KeepPatterns<'a, 'l> {
     pub(crate) fn new(rules: &'l Rules<'a>) -> Self {
         Self {
             rules,
+            index: PatternIndex::new(rules),
             by_name: HashMap::default(),
         }
     }
@@ -354,38 +354,14 @@ impl<'a, 'l> KeepPatterns<'a, 'l> {
     /// Whether a section matches any of them, wherever it is placed (ld/ldlang.c,
     /// `gc_section_callback`): INPUT_SECTION_FLAGS, ONLY_IF_RO and patterns before it do not count.
     pub(crate) fn matches(&mut self, resolved: &Resolved<'a>, id: SectionId) -> bool {
-        let rules = self.rules;
+        let (rules, index) = (self.rules, &self.index);
         let name = resolved.section(id).name;
-        let found = self
-            .by_name
-            .entry(name)
-            .or_insert_with(|| match_name(rules, name));
-        found.iter().any(|&(rule, part, pattern)| {
-            let Part::Inputs(inputs) = &rules.outputs[rule].parts[part] else {
-                return false;
-            };
-            matches_pattern(resolved, inputs, &inputs.sections[pattern], id)
-        })
+        let found = self.by_name.entry(name).or_insert_with(|| {
+            let mut found = index.matches(name);
+            found.retain(|&found| rules.find(found).is_some_and(|(inputs, _)| inputs.keep));
+            found
+        });
+        let mut found = found.iter().filter_map(|&found| rules.find(found));
+        found.any(|(inputs, pattern)| matches_pattern(resolved, inputs, pattern, id))
     }
-}
-
-/// All patterns inside KEEP that match a section name.
-fn match_name(rules: &Rules<'_>, name: &[u8]) -> Vec<(usize, usize, usize)> {
-    let mut found = Vec::new();
-    for (rule, output) in rules.outputs.iter().enumerate() {
-        for (part, inputs) in output.parts.iter().enumerate() {
-            let Part::Inputs(inputs) = inputs else {
-                continue;
-            };
-            if !inputs.keep {
-                continue;
-            }
-            for (pattern, section) in inputs.sections.iter().enumerate() {
-                if section.name.matches(name) {
-                    found.push((rule, part, pattern));
-                }
-            }
-        }
-    }
-    found
 }

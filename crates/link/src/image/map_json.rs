@@ -236,17 +236,13 @@ fn content(input: &MapInput<'_, '_>, output: OutputId, piece: &Piece) -> Option<
         }
         Piece::Island(number) => {
             let island = &layout.islands.islands[number as usize];
-            let target = |&target: &super::stubs::StubTarget| match target {
-                super::stubs::StubTarget::Absolute(address) => hex(address),
-                super::stubs::StubTarget::Section(section, offset) => {
-                    hex(input.values.in_section(section, offset).address())
-                }
-            };
+            let targets = island.stubs.iter();
+            let targets = targets.map(|&target| hex(input.values.stub_target(target)));
             ContentMap::Island {
                 address: at(island.offset),
                 size: layout.islands.size(number),
                 stubs: island.stubs.len(),
-                targets: island.stubs.iter().map(target).collect(),
+                targets: targets.collect(),
             }
         }
     })

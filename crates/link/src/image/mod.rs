@@ -33,6 +33,7 @@ mod write;
 pub(crate) use common::NAME as COMMON;
 pub(crate) use entry::symbol as entry_symbol;
 pub(crate) use segments::Segment;
+pub(crate) use unwind::read_frames;
 
 use klink_arch::Arch;
 
@@ -42,7 +43,7 @@ use self::made_sections::MadeSections;
 use self::merged::Merges;
 use self::plan::Plan;
 use self::relocate::Relocator;
-use self::stubs::{StubMap, StubTarget};
+use self::stubs::StubMap;
 use self::unwind::UnwindInputs;
 use self::values::Values;
 use crate::buffer::Buffer;
@@ -131,9 +132,8 @@ pub(crate) fn link<'a>(
     });
     clock.lap("list symbols");
 
-    let stub_map = StubMap::new(&layout.islands, &layout.outputs, |target| match target {
-        StubTarget::Absolute(address) => address,
-        StubTarget::Section(section, offset) => values.in_section(section, offset).address(),
+    let stub_map = StubMap::new(&layout.islands, &layout.outputs, |target| {
+        values.stub_target(target)
     });
     let relocator = Relocator {
         stubs: &stub_map,

@@ -9,12 +9,12 @@ use klink_arch::Arch;
 
 use crate::dynamic::encode::Form;
 use crate::eh_frame::{
-    EditedFrames, FramePlace, FrameRelocation, FrameSection, FrameTargets, Frames, Personality,
-    SearchEntry, header,
+    EditedFrames, FrameError, FramePlace, FrameRelocation, FrameSection, FrameTargets, Frames,
+    Personality, SearchEntry, header,
 };
 use crate::error::{LinkError, Result};
 use crate::id::{Id, IdVec, ObjectId, OutputId, SectionId};
-use crate::input::{RawRelocation, SymbolPlace};
+use crate::input::{InputSection, RawRelocation, SymbolPlace};
 use crate::output::{Outputs, Placements};
 use crate::resolve::{Definition, Resolved};
 
@@ -55,16 +55,8 @@ impl UnwindInputs {
             if input.data.is_empty() {
                 continue;
             }
-            let mut relocations: Vec<RawRelocation> = input.relocations.iter().collect();
-            relocations.sort_by_key(|relocation| relocation.offset);
-            let places: Vec<FrameRelocation> = relocations
-                .iter()
-                .map(|relocation| FrameRelocation {
-                    offset: relocation.offset,
-                    is_none: relocation.symbol == 0 || relocation.number == 0,
-                })
-                .collect();
-            let frames = match Frames::parse(Form::of(arch), input.data, &places) {
+            let (relocations, frames) = read_frames(input, arch);
+            let frames = match frames {
                 Ok(frames) => Some(frames),
                 Err(error) => {
                     let (object, _) = resolved.section_place(section);
@@ -91,6 +83,24 @@ impl UnwindInputs {
     pub(super) fn is_present(&self) -> bool {
         self.tables.iter().any(|table| table.size > 8)
     }
+}
+
+/// Reads the records of a section, and its relocations by rising offset, which they point into.
+pub(crate) fn read_frames(
+    section: &InputSection<'_>,
+    arch: &Arch,
+) -> (Vec<RawRelocation>, Result<Frames, FrameError>) {
+    let mut relocations: Vec<RawRelocation> = section.relocations.iter().collect();
+    relocations.sort_by_key(|relocation| relocation.offset);
+    let places: Vec<FrameRelocation> = relocations
+        .iter()
+        .map(|relocation| FrameRelocation {
+            offset: relocation.offset,
+            is_none: relocation.symbol == 0 || relocation.number == 0,
+        })
+        .collect();
+    let frames = Frames::parse(Form::of(arch), section.data, &places);
+    (relocations, frames)
 }
 
 /// What relocations of the tables refer to.

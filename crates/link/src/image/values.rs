@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::layout::ImageLayout;
 use super::scope::section_of;
+use super::stubs::StubTarget;
 use crate::id::{GlobalId, IdVec, ObjectId, OutputId, SectionId};
 use crate::input::SymbolPlace;
 use crate::resolve::{Definition, Resolved};
@@ -117,6 +118,14 @@ impl<'a, 'l> Values<'a, 'l> {
         match placements.output(section) {
             None => SymbolValue::Discarded,
             Some(output) => self.in_output(output, placements.offset(section).wrapping_add(offset)),
+        }
+    }
+
+    /// The address that a stub goes to.
+    pub(super) fn stub_target(&self, target: StubTarget) -> u64 {
+        match target {
+            StubTarget::Absolute(address) => address,
+            StubTarget::Section(section, offset) => self.in_section(section, offset).address(),
         }
     }
 

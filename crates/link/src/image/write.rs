@@ -11,7 +11,6 @@ use super::layout::ImageLayout;
 use super::made_sections::{self, MadePart};
 use super::plan::Plan;
 use super::relocate::{Problem, Relocator, has_explicit_addends};
-use super::stubs::StubTarget;
 use super::values::Values;
 use crate::buffer::Buffer;
 use crate::error::{LinkError, Result};
@@ -436,12 +435,7 @@ impl Image<'_, '_> {
             .wrapping_add(island.offset);
         for (stub, &target) in island.stubs.iter().enumerate() {
             let at = stub * template.len();
-            let target = match target {
-                StubTarget::Absolute(address) => address,
-                StubTarget::Section(section, offset) => {
-                    self.values.in_section(section, offset).address()
-                }
-            };
+            let target = self.values.stub_target(target);
             let place = start.wrapping_add(at as u64);
             if let Err(error) = template.resolve(self.arch, place, target, &mut part[at..]) {
                 problems.push(Problem::Error(LinkError::BadSection {

@@ -51,9 +51,7 @@ pub(super) fn part_of(resolved: &Resolved<'_>, parts: &[Part], id: SectionId) ->
         let Part::Inputs(inputs) = part else {
             return false;
         };
-        let has_flags = input.flags & inputs.with_flags == inputs.with_flags
-            && input.flags & inputs.without_flags == 0;
-        has_flags
+        inputs.takes_flags(input.flags)
             && inputs.sections.iter().any(|section| {
                 section.name.matches(input.name) && matches_pattern(resolved, inputs, section, id)
             })

@@ -45,8 +45,9 @@ use crate::rows::{
 };
 use crate::{
     Addends, Arch, Class, CodeFill, Endian, Field, LoaderPointer, LoaderStub, LoaderStubs,
-    ModuleLink, ModuleLoad, Overflow, PageErratum, Relocation, Run, Selector, StubCount, StubNames,
-    StubPlace, StubRelocation, StubSharing, StubTarget, StubTemplate, StubUse, Value,
+    ModuleLink, ModuleLoad, Overflow, PageErratum, Relocation, ReservedSection, Run, Selector,
+    StubCount, StubNames, StubPlace, StubRelocation, StubSharing, StubTarget, StubTemplate,
+    StubUse, Value,
 };
 
 /// `EM_AARCH64`.
@@ -408,6 +409,12 @@ pub static AARCH64: Arch = Arch {
         }),
         global_pointer: LoaderPointer::None,
         page_erratum: Some(&ERRATUM_843419),
+        // room for two stubs of the function tracer (NR_FTRACE_PLTS)
+        reserved_sections: &[ReservedSection {
+            name: ".text.ftrace_trampoline",
+            bytes: 24,
+            align: 4,
+        }],
         ..ModuleLoad::PLAIN
     },
 };

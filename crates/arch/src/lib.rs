@@ -46,7 +46,8 @@ pub use error::RelocError;
 pub use field::{Field, Flip, Run};
 pub use module::{
     AfterCall, LoaderPointer, LoaderSlots, LoaderStub, LoaderStubs, ModuleLink, ModuleLoad,
-    ModuleStubs, PageErratum, StubCount, StubNames, StubPlace, StubSharing, StubTarget,
+    ModuleStubs, PageErratum, ReservedSection, StubCount, StubNames, StubPlace, StubSharing,
+    StubTarget,
 };
 pub use relaxation::{Change, GotTable, Relaxation, Relaxed};
 pub use relocation::{

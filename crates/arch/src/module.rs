@@ -66,6 +66,8 @@ pub struct ModuleLoad {
     pub init_sections: &'static [&'static str],
     /// Sections that are aligned at least so. Source: `module_frob_arch_sections`.
     pub section_align: &'static [(&'static str, u64)],
+    /// Sections of which the kernel makes executable NOBITS ones for its own use.
+    pub reserved_sections: &'static [ReservedSection],
     /// Characters in front of undefined symbols that are not part of the name under which the kernel
     /// exports it, besides the special ones in [`global_pointer`](Self::global_pointer).
     pub symbol_prefix: Option<char>,
@@ -86,6 +88,7 @@ impl ModuleLoad {
         page_erratum: None,
         init_sections: &[".init"],
         section_align: &[],
+        reserved_sections: &[],
         symbol_prefix: None,
         wants_zero_fields: false,
         refuses_zero_symbols: false,
@@ -98,6 +101,17 @@ impl ModuleLoad {
             .iter()
             .any(|prefix| name.starts_with(prefix.as_bytes()))
     }
+}
+
+/// A section that a module brings for the kernel's own use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ReservedSection {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes in memory, whatever the file says.
+    pub bytes: u64,
+    /// What its address is a multiple of, whatever the file says; a power of two.
+    pub align: u64,
 }
 
 /// What the global pointer holds in a module's code.

@@ -38,11 +38,23 @@ impl Shapes {
                     section: file.describe(id),
                 });
             }
-            Ok(Shape {
-                region: region_of(file, policy, id, section),
-                has_contents: section.has_contents(),
-                size: section.size,
-                align: align_of(file, section),
+            let region = region_of(file, policy, id, section);
+            let name = file.section_name(section);
+            let reserved = file.arch().load.reserved_sections.iter();
+            let reserved = reserved.copied().find(|of| of.name.as_bytes() == name);
+            Ok(match reserved {
+                Some(reserved) => Shape {
+                    region: Some(RegionKind::Text),
+                    has_contents: false,
+                    size: reserved.bytes,
+                    align: reserved.align,
+                },
+                None => Shape {
+                    region,
+                    has_contents: section.has_contents(),
+                    size: section.size,
+                    align: align_of(file, section),
+                },
             })
         });
         Ok(Self(shapes.collect::<Result<_, Error>>()?))

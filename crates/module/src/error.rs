@@ -13,6 +13,12 @@ use crate::id::SymbolId;
 pub(crate) const ENOENT: i32 = 2;
 /// `ENOEXEC`.
 pub(crate) const ENOEXEC: i32 = 8;
+/// `EWOULDBLOCK`.
+pub(crate) const EWOULDBLOCK: i32 = 11;
+/// `EBUSY`.
+pub(crate) const EBUSY: i32 = 16;
+/// `EEXIST`.
+pub(crate) const EEXIST: i32 = 17;
 /// `ENOMEM`.
 pub(crate) const ENOMEM: i32 = 12;
 /// `EINVAL`.
@@ -68,6 +74,17 @@ pub enum Error {
     /// There is no symbol table.
     #[error("module has no symbols (stripped?)")]
     NoSymbols,
+    /// It is not a module of Linux.
+    #[error("No module found in object: it has no .gnu.linkonce.this_module")]
+    NoThisModule,
+    /// It was built for another kernel.
+    #[error("version magic '{found}' should be '{should}'")]
+    Vermagic {
+        /// The module's.
+        found: String,
+        /// The kernel's.
+        should: String,
+    },
     /// A section is both writable and code.
     #[error("section {section} has invalid WRITE|EXEC flags")]
     WritableCode {
@@ -204,6 +221,50 @@ pub enum Error {
         /// Of what.
         &'static str,
     ),
+    /// A module of that name is loaded.
+    #[error("module {name} is loaded already: File exists")]
+    Exists {
+        /// The name.
+        name: String,
+    },
+    /// A module is just being loaded or unloaded.
+    #[error("module {name} is being loaded or unloaded: Device or resource busy")]
+    Busy {
+        /// Its name.
+        name: String,
+    },
+    /// Something else exports a symbol of this name.
+    #[error("exports duplicate symbol {symbol} (owned by {owner})")]
+    DuplicateExport {
+        /// The symbol.
+        symbol: String,
+        /// The module that exports it, or `kernel`.
+        owner: String,
+    },
+    /// The module's init function failed.
+    #[error("init of module {name} returned {result}")]
+    Init {
+        /// The module.
+        name: String,
+        /// What it returned: a negative error number.
+        result: i32,
+    },
+    /// Something uses the module.
+    #[error("Module {name} is in use{}", Users(.holders, *.held))]
+    InUse {
+        /// The module.
+        name: String,
+        /// The modules that use its symbols.
+        holders: Vec<String>,
+        /// How often it is held otherwise.
+        held: u32,
+    },
+    /// The module has an init function but none to undo what that did.
+    #[error("Module {name} cannot be unloaded: it has no exit function")]
+    NoExit {
+        /// The module.
+        name: String,
+    },
     /// The kernel's symbol that the global pointer is at is not known.
     #[error("Unknown symbol {symbol}: the kernel's global pointer is needed")]
     NoGlobalPointer {
@@ -213,13 +274,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// What Linux's `init_module` would return, negative.
+    /// What Linux's `init_module` or `delete_module` would return: negative.
     #[must_use]
     pub fn errno(&self) -> i32 {
         match self {
             Self::Unresolved(all) => all.last().map_or(-ENOENT, |last| last.why.errno()),
             Self::NoGlobalPointer { .. } => -ENOENT,
             Self::TooLarge | Self::Placement { .. } => -ENOMEM,
+            Self::Exists { .. } => -EEXIST,
+            Self::Busy { .. } | Self::NoExit { .. } => -EBUSY,
+            Self::InUse { .. } => -EWOULDBLOCK,
+            Self::Init { result, .. } => *result,
             _ => -ENOEXEC,
         }
     }
@@ -309,5 +374,21 @@ impl fmt::Display for Lines<'_> {
             unresolved.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// Who uses a module.
+struct Users<'a>(&'a [String], u32);
+
+impl fmt::Display for Users<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(holders, held) = *self;
+        for (nth, holder) in holders.iter().enumerate() {
+            write!(f, "{} {holder}", if nth == 0 { " by:" } else { "" })?;
+        }
+        match held {
+            0 => Ok(()),
+            _ => write!(f, " ({held} times by others than modules)"),
+        }
     }
 }

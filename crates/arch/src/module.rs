@@ -71,6 +71,8 @@ pub struct ModuleLoad {
     /// Characters in front of undefined symbols that are not part of the name under which the kernel
     /// exports it, besides the special ones in [`global_pointer`](Self::global_pointer).
     pub symbol_prefix: Option<char>,
+    /// Bytes of a page of the kernels that distributions ship.
+    pub page_size: u64,
     /// Whether a module is refused where a field with a RELA relocation is not zero.
     pub wants_zero_fields: bool,
     /// Whether a module is refused where a relocation's symbol has the value zero (also an undefined
@@ -90,6 +92,7 @@ impl ModuleLoad {
         section_align: &[],
         reserved_sections: &[],
         symbol_prefix: None,
+        page_size: 0x1000,
         wants_zero_fields: false,
         refuses_zero_symbols: false,
     };
@@ -135,6 +138,17 @@ pub enum LoaderPointer {
         /// The undefined symbol that means this place.
         symbol: &'static str,
     },
+}
+
+impl LoaderPointer {
+    /// The symbol that the global pointer is at, in the kernel or in the module.
+    #[must_use]
+    pub const fn symbol(self) -> Option<&'static str> {
+        match self {
+            Self::None | Self::Slots => None,
+            Self::Kernel(symbol) | Self::Section { symbol, .. } => Some(symbol),
+        }
+    }
 }
 
 /// The stubs that a loader makes.

@@ -364,6 +364,8 @@ const LOAD: ModuleLoad = ModuleLoad {
     section_align: &[(".toc", 8)],
     // dedotify
     symbol_prefix: Some('.'),
+    // CONFIG_PPC_64K_PAGES, as on all servers
+    page_size: 0x1_0000,
     ..ModuleLoad::PLAIN
 };
 

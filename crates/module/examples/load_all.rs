@@ -1,7 +1,11 @@
 //! Links every module below a folder against each other and a kernel's System.map, into memory that
 //! is thrown away, and prints counts, sizes and times.
 //!
-//! `load_all [--policy linux|shared|packed] FOLDER SYSTEM_MAP [SYMBOL=ADDRESS…]`
+//! `load_all [--policy linux|islands|shared|packed] [--kernel ADDRESS] [--invent ADDRESS] FOLDER
+//! SYSTEM_MAP [SYMBOL=ADDRESS…]`. With `--kernel`, the addresses in SYSTEM_MAP count from there.
+//!
+//! With `--invent`, symbols that nothing exports get addresses in the 16 MiB from ADDRESS on, for
+//! kernels whose list of symbols leaves data out.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,13 +61,23 @@ fn main() {
         policy_name = args[1].clone();
         args.drain(..2);
     }
+    let mut address_of = |option: &str| {
+        let given = args.first().is_some_and(|arg| arg == option);
+        given.then(|| {
+            let address = u64::from_str_radix(&args[1], 16).expect("an address");
+            args.drain(..2);
+            address
+        })
+    };
+    let base = address_of("--kernel").unwrap_or(0);
+    let invent = address_of("--invent");
     let (folder, map) = (&args[0], &args[1]);
     let mut symbols = SymbolTable::new();
     for line in fs::read_to_string(map).expect("a System.map").lines() {
         let mut words = line.split(' ');
         if let (Some(address), Some(_), Some(name)) = (words.next(), words.next(), words.next()) {
             let address = u64::from_str_radix(address, 16).expect("an address");
-            symbols.insert(name.as_bytes(), Export::at(address));
+            symbols.insert(name.as_bytes(), Export::at(base + address));
         }
     }
     for extra in &args[2..] {
@@ -115,6 +129,7 @@ fn main() {
             addresses,
         });
     }
+    let symbols = Inventing { symbols, invent };
     let mut times = Vec::new();
     let (mut total, mut init, mut stubs, mut stub_bytes) = (0, 0, 0, 0);
     for module in &modules {
@@ -145,6 +160,24 @@ fn main() {
         modules.len(),
         failed.len(),
     );
+}
+
+/// Exported symbols, and addresses for all others if there is a place for them.
+struct Inventing {
+    symbols: SymbolTable,
+    invent: Option<u64>,
+}
+
+impl Symbols for Inventing {
+    fn export(&self, name: &[u8]) -> Option<Export<'_>> {
+        let known = self.symbols.export(name);
+        known.or_else(|| {
+            let hash =
+                |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            let offset = name.iter().fold(0xcbf2_9ce4, hash) >> 8 & 0xff_ffc0;
+            Some(Export::at(self.invent? + offset))
+        })
+    }
 }
 
 struct Sizes {
@@ -186,14 +219,18 @@ fn policy(name: &str, file: &ModuleFile<'_>) -> Policy {
 fn space_of(file: &ModuleFile<'_>) -> Space {
     let next = match file.arch().name {
         "x86_64" => 0xffff_ffff_c000_0000,
-        "i386" => 0xf800_0000,
+        "i386" => 0xd000_0000,
         "hppa" => 0x0400_0000,
+        "aarch64" => 0xffff_8000_0000_0000,
+        "ppc64le" => 0xc008_0000_0000_0000,
         _ => 0xffff_8000_0000_0000,
     };
-    Space {
-        next,
-        per_cpu: 0x3_0000,
-    }
+    // arm64 reaches per-cpu data as it does the kernel's own
+    let per_cpu = match file.arch().name {
+        "aarch64" => 0xffff_8000_0b00_0000,
+        _ => 0x3_0000,
+    };
+    Space { next, per_cpu }
 }
 
 fn find(folder: &Path, paths: &mut Vec<PathBuf>) {

@@ -41,10 +41,11 @@ impl<'f, 'a> Plan<'f, 'a> {
         let bases: Vec<u64> = memory.iter().map(Memory::address).collect();
         let mut images: Vec<&mut [u8]> = memory.iter_mut().map(Memory::bytes).collect();
         let addresses = Addresses { plan: self, bases };
-        let gp = global_pointer(&addresses, symbols)?;
-        let resolved = resolve::resolve(self.file(), symbols, |id| addresses.section(id), gp)?;
+        let pointers = Pointers::new(&addresses, symbols)?;
+        let of_section = |id| addresses.section(id);
+        let resolved = resolve::resolve(self.file(), symbols, of_section, pointers.module)?;
         copy_contents(self, &mut images)?;
-        let mut relocator = Relocator::new(&addresses, &resolved.values, gp, &mut images);
+        let mut relocator = Relocator::new(&addresses, &resolved.values, pointers, &mut images);
         relocator.relocate_all()?;
         let stubs = relocator.stub_count();
         sort_tables(&addresses, &mut images);
@@ -151,6 +152,14 @@ impl Addresses<'_, '_, '_> {
         Some(self.of(self.plan.place(id)?))
     }
 
+    /// The run address of the first loaded section of this name.
+    fn named(&self, name: &str) -> Option<u64> {
+        let file = self.plan.file();
+        let named = |section| file.section_name(section) == name.as_bytes();
+        let mut sections = file.section_ids().filter(|(_, section)| named(section));
+        sections.find_map(|(id, _)| self.section(id))
+    }
+
     /// Whether an address is in the module.
     pub(crate) fn contains(&self, address: u64) -> bool {
         let blocks = self.plan.blocks().iter().zip(&self.bases);
@@ -161,34 +170,38 @@ impl Addresses<'_, '_, '_> {
     }
 }
 
-/// What the global pointer holds in the module's code.
-fn global_pointer<S: Symbols>(
-    addresses: &Addresses<'_, '_, '_>,
-    symbols: &S,
-) -> Result<u64, Error> {
-    let plan = addresses.plan;
-    match addresses.arch().load.global_pointer {
-        LoaderPointer::None => Ok(0),
-        LoaderPointer::Kernel(symbol) => symbols
-            .kernel_symbol(symbol.as_bytes())
-            .ok_or(Error::NoGlobalPointer { symbol }),
-        LoaderPointer::Slots => Ok(plan.layout().slots.map_or(0, |place| addresses.of(place))),
-        LoaderPointer::Section {
-            names,
-            align,
-            offset,
-            ..
-        } => {
-            let file = plan.file();
-            let found = names.iter().find_map(|name| {
-                let named = |section| file.section_name(section) == name.as_bytes();
-                file.section_ids()
-                    .filter(|(_, section)| named(section))
-                    .find_map(|(id, _)| addresses.section(id))
-            });
-            let base = found.unwrap_or(0);
-            Ok((base & !align.wrapping_sub(1)).wrapping_add(offset))
-        }
+/// What global pointers hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pointers {
+    /// In the module's code.
+    pub(crate) module: u64,
+    /// In the kernel's; `None`: not known.
+    pub(crate) kernel: Option<u64>,
+}
+
+impl Pointers {
+    fn new<S: Symbols>(addresses: &Addresses<'_, '_, '_>, symbols: &S) -> Result<Self, Error> {
+        let plan = addresses.plan;
+        let form = addresses.arch().load.global_pointer;
+        let kernel = form
+            .symbol()
+            .and_then(|symbol| symbols.kernel_symbol(symbol.as_bytes()));
+        let module = match form {
+            LoaderPointer::None => 0,
+            LoaderPointer::Kernel(symbol) => kernel.ok_or(Error::NoGlobalPointer { symbol })?,
+            LoaderPointer::Slots => plan.layout().slots.map_or(0, |place| addresses.of(place)),
+            LoaderPointer::Section {
+                names,
+                align,
+                offset,
+                ..
+            } => {
+                let base = names.iter().find_map(|name| addresses.named(name));
+                let base = base.unwrap_or(0) & !align.wrapping_sub(1);
+                base.wrapping_add(offset)
+            }
+        };
+        Ok(Self { module, kernel })
     }
 }
 

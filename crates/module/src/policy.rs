@@ -84,7 +84,7 @@ impl Policy {
     #[must_use]
     pub const fn linux(arch: &Arch) -> Self {
         Self {
-            page_size: arch.common_page_size,
+            page_size: arch.load.page_size,
             rounding: Rounding::Pages,
             blocks: Blocks::CoreAndInit,
             stubs: Stubs::AsLinux,

@@ -11,7 +11,7 @@ use crate::elf::{Format, RawRelocation, RawSymbol, SHF_RELA_LIVEPATCH, SHN_LIVEP
 use crate::error::Error;
 use crate::file::{ModuleFile, Section};
 use crate::id::{BlockId, SectionId, SymbolId};
-use crate::link::Addresses;
+use crate::link::{Addresses, Pointers};
 use crate::plan::Place;
 use crate::slots::Slots;
 use crate::stubs::{Area, LinuxStubs, StubPlan, StubWriter, relocation_order};
@@ -42,7 +42,7 @@ pub(crate) struct Relocator<'l, 'p, 'f, 'a, 'm> {
     arch: &'static Arch,
     format: Format,
     values: &'l [u64],
-    gp: u64,
+    pointers: Pointers,
     images: &'l mut [&'m mut [u8]],
     slots: Option<Slots>,
     stubs: Option<(&'p LinuxStubs, StubWriter)>,
@@ -52,7 +52,7 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
     pub(crate) fn new(
         addresses: &'l Addresses<'p, 'f, 'a>,
         values: &'l [u64],
-        gp: u64,
+        pointers: Pointers,
         images: &'l mut [&'m mut [u8]],
     ) -> Self {
         let plan = addresses.plan;
@@ -72,7 +72,7 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
             arch: file.arch(),
             format: file.format(),
             values,
-            gp,
+            pointers,
             images,
             slots,
             stubs,
@@ -171,7 +171,7 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
                 symbol,
                 addend,
                 place: site.address.wrapping_add(raw.offset),
-                gp: self.gp,
+                gp: self.pointers.module,
                 ..Values::default()
             };
             if !plain {
@@ -329,6 +329,11 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
 
     fn stub(&mut self, at: &At<'_>, kind: &LoaderStub, values: &Values) -> Result<u64, Error> {
         let mut values = *values;
+        if kind.kernel_pointer {
+            let symbol = self.arch.load.global_pointer.symbol().unwrap_or_default();
+            let pointer = self.pointers.kernel;
+            values.gp = pointer.ok_or(Error::NoGlobalPointer { symbol })?;
+        }
         let with_slot = kind.template.relocations.iter().any(|relocation| {
             let row = self.arch.relocation(relocation.number);
             row.is_some_and(needs_slot)

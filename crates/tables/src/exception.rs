@@ -15,8 +15,8 @@
 //! `include/asm-generic/extable.h`; `scripts/sorttable.c`, `do_file`, also of 6.15.
 
 use crate::number::ByteOrder;
-use crate::table::{Encoding, EntryForm, Field};
-use crate::{Endian, Numbers, WordSize};
+use crate::table::{Encoding, EntryForm, Field, FormRow};
+use crate::{Numbers, WordSize, machine};
 
 /// Two addresses of 32 bits.
 pub static ABSOLUTE_32: EntryForm = EntryForm::new(
@@ -71,7 +71,8 @@ pub static RELATIVE_KEY: EntryForm = EntryForm::new(8, &[Field::new("insn", 0, E
 ///
 /// parisc and loongarch changed their form. There `table`, the bytes of one, tells which it is: parisc
 /// by the sample instruction, which is `or %r0,%r0,%rN` in every new entry; loongarch by the
-/// upper halves of its addresses, which are the same in an old one. A relocatable module's table tells only parisc's.
+/// upper halves of its addresses, which are the same in an old one. A module's table tells only
+/// parisc's before it is relocated.
 ///
 /// ```
 /// use klink_tables::{Endian, Numbers, WordSize, exception};
@@ -81,68 +82,56 @@ pub static RELATIVE_KEY: EntryForm = EntryForm::new(8, &[Field::new("insn", 0, E
 /// ```
 #[must_use]
 pub fn form(e_machine: u16, numbers: Numbers, table: &[u8]) -> Option<&'static EntryForm> {
-    let row = MACHINES.iter().find(|row| row.0 == e_machine)?;
-    Some(match row.1 {
-        Form::Always(form) => form,
-        Form::Absolute => absolute(numbers.word),
-        Form::ParisC if has_sample_instructions(numbers.endian, table) => &RELATIVE_WITH_DATA,
-        Form::ParisC => &RELATIVE,
-        Form::Loongarch if has_addresses(numbers, table) => absolute(numbers.word),
-        Form::Loongarch => &RELATIVE_WITH_DATA,
-    })
+    FormRow::choose(ROWS, e_machine, numbers, table)
 }
 
-/// The form of two addresses.
-#[must_use]
-pub const fn absolute(word: WordSize) -> &'static EntryForm {
-    match word {
-        WordSize::Four => &ABSOLUTE_32,
-        WordSize::Eight => &ABSOLUTE_64,
-    }
-}
+/// The forms by machine.
+pub(crate) static ROWS: &[FormRow] = &[
+    FormRow::new(
+        &[machine::I386, machine::X86_64, machine::AARCH64],
+        &RELATIVE_WITH_DATA,
+    ),
+    FormRow::new(&[machine::RISCV, machine::S390], &RELATIVE_WITH_DATA),
+    FormRow::new(&[machine::PARISC], &RELATIVE_WITH_DATA).if_fits(has_sample_instructions),
+    FormRow::new(
+        &[machine::PARISC, machine::PPC, machine::PPC64, machine::IA64],
+        &RELATIVE,
+    ),
+    FormRow::new(&[machine::LOONGARCH], &ABSOLUTE_64)
+        .with_word(WordSize::Eight)
+        .if_fits(has_addresses),
+    FormRow::new(&[machine::LOONGARCH], &RELATIVE_WITH_DATA),
+    FormRow::new(&[machine::ALPHA], &RELATIVE_KEY),
+    FormRow::new(&[machine::SPARCV9], &ABSOLUTE_HALF),
+    FormRow::new(ABSOLUTE, &ABSOLUTE_32).with_word(WordSize::Four),
+    FormRow::new(ABSOLUTE, &ABSOLUTE_64).with_word(WordSize::Eight),
+];
 
-enum Form {
-    Always(&'static EntryForm),
-    Absolute,
-    ParisC,
-    Loongarch,
-}
-
-/// The form by `e_machine`.
-const MACHINES: [(u16, Form); 22] = [
-    (3, Form::Always(&RELATIVE_WITH_DATA)),   // EM_386
-    (62, Form::Always(&RELATIVE_WITH_DATA)),  // EM_X86_64
-    (183, Form::Always(&RELATIVE_WITH_DATA)), // EM_AARCH64
-    (243, Form::Always(&RELATIVE_WITH_DATA)), // EM_RISCV
-    (22, Form::Always(&RELATIVE_WITH_DATA)),  // EM_S390
-    (15, Form::ParisC),                       // EM_PARISC
-    (20, Form::Always(&RELATIVE)),            // EM_PPC
-    (21, Form::Always(&RELATIVE)),            // EM_PPC64
-    (50, Form::Always(&RELATIVE)),            // EM_IA_64
-    (258, Form::Loongarch),                   // EM_LOONGARCH
-    (0x9026, Form::Always(&RELATIVE_KEY)),    // EM_ALPHA
-    (43, Form::Always(&ABSOLUTE_HALF)),       // EM_SPARCV9
-    (2, Form::Absolute),                      // EM_SPARC
-    (4, Form::Absolute),                      // EM_68K
-    (8, Form::Absolute),                      // EM_MIPS
-    (40, Form::Absolute),                     // EM_ARM
-    (42, Form::Absolute),                     // EM_SH
-    (93, Form::Absolute),                     // EM_ARCOMPACT
-    (94, Form::Absolute),                     // EM_XTENSA
-    (189, Form::Absolute),                    // EM_MICROBLAZE
-    (195, Form::Absolute),                    // EM_ARCV2
-    (252, Form::Absolute),                    // EM_CSKY
+/// Machines with two addresses.
+const ABSOLUTE: &[u16] = &[
+    machine::SPARC,
+    machine::SPARC32PLUS,
+    machine::M68K,
+    machine::MIPS,
+    machine::ARM,
+    machine::SH,
+    machine::ARC,
+    machine::XTENSA,
+    machine::MICROBLAZE,
+    machine::ARCV2,
+    machine::CSKY,
 ];
 
 /// Whether there are entries of 12 bytes, and each ends in `or %r0,%r0,%rN`
 /// (`arch/parisc/include/asm/extable.h`, `ASM_EXCEPTIONTABLE_ENTRY`).
-fn has_sample_instructions(endian: Endian, table: &[u8]) -> bool {
+fn has_sample_instructions(numbers: Numbers, table: &[u8]) -> bool {
     const OR_R0_R0: u32 = 0x0800_0240;
     const TARGET: u32 = 0x1f;
     let mut entries = table.chunks_exact(RELATIVE_WITH_DATA.size());
     !table.is_empty()
         && entries.all(|entry| {
-            endian
+            numbers
+                .endian
                 .u32(entry, 8)
                 .is_some_and(|code| code & !TARGET == OR_R0_R0)
         })

@@ -15,11 +15,13 @@ use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::Numbers;
-use crate::table::{Encoding, EntryForm, Field, Table, TableMut, select};
+use crate::table::{Encoding, EntryForm, Field, FormRow, Table, TableMut, select};
+use crate::{Numbers, machine};
 
 /// `.orc_unwind_ip`: the address of the first byte of code that the entry is about.
 pub static IP: EntryForm = EntryForm::new(4, &[Field::new("ip", 0, Encoding::Place32)]);
+
+pub(crate) static ROWS: &[FormRow] = &[FormRow::new(&[machine::X86_64, machine::LOONGARCH], &IP)];
 
 /// What an entry of `.orc_unwind` looks like, as far as it matters for keeping it in order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,8 +58,8 @@ impl OrcForm {
 #[must_use]
 pub fn form(e_machine: u16) -> Option<&'static OrcForm> {
     match e_machine {
-        62 => Some(&X86),
-        258 => Some(&LOONGARCH),
+        machine::X86_64 => Some(&X86),
+        machine::LOONGARCH => Some(&LOONGARCH),
         _ => None,
     }
 }

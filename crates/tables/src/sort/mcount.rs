@@ -13,7 +13,7 @@ use core::ops::Range;
 use super::SortError;
 use crate::elf::{Elf, SHF_ALLOC, SHF_EXECINSTR, SHT_RELA, STT_FUNC, Section};
 use crate::number::{ByteOrder, put};
-use crate::{Numbers, WordSize};
+use crate::{Numbers, WordSize, machine};
 
 /// What becomes of calls that are in no function: in weak functions that another one replaced, of which
 /// only the code is left.
@@ -29,7 +29,7 @@ pub enum WeakCalls {
 
 /// Where patched code may begin in front of its function, by `e_machine`, in bytes: compilers put
 /// the room for it there (`before_func` in `scripts/sorttable.c`; riscv since 7.1).
-const IN_FRONT: [(u16, u64); 2] = [(183, 8), (243, 8)];
+const IN_FRONT: [(u16, u64); 2] = [(machine::AARCH64, 8), (machine::RISCV, 8)];
 
 /// The table in a file.
 pub(super) struct Calls {

@@ -73,20 +73,31 @@ impl<'a> TableMut<'a> {
         kept.len()
     }
 
-    /// Drops the entries that are about something in one of the ranges of addresses `gone`, or point
-    /// into one with any other field. Gives the number of entries that are left; see
-    /// [`TableMut::retain`].
+    /// Drops the entries that point into one of the ranges of addresses `gone`. Gives the number of
+    /// entries that are left; see [`TableMut::retain`].
     pub fn trim(&mut self, gone: &[Range<u64>]) -> usize {
-        self.retain(|entry| {
-            !entry
-                .targets()
-                .any(|target| gone.iter().any(|range| range.contains(&target)))
-        })
+        self.retain(|entry| !entry.points_into(gone))
+    }
+
+    /// Puts the entries that point into one of the ranges `later` behind all others; apart from that
+    /// they keep their order. Gives the number of the others. Both parts can then be given to a kernel
+    /// as tables of their own, of which the second one ends when init does.
+    pub fn split(&mut self, later: &[Range<u64>]) -> usize {
+        let table = self.as_table();
+        let (mut order, behind): (Vec<_>, Vec<_>) =
+            table.entries().partition(|entry| !entry.points_into(later));
+        let first = order.len();
+        order.extend(behind);
+        let order: Vec<usize> = order.iter().map(Entry::index).collect();
+        if !order.is_sorted() {
+            self.select(&order);
+        }
+        first
     }
 
     /// Makes a table of the entries with the numbers `order`, and corrects those that count from
-    /// their own place. See [`select`].
-    pub(crate) fn select(&mut self, order: &[usize]) {
+    /// their own place. What is left of the bytes is zeroed. Numbers of no entry give zeroes.
+    pub fn select(&mut self, order: &[usize]) {
         let (size, fields) = (self.form.size(), self.form.fields());
         select(self.bytes, size, order);
         let moved = self.bytes.chunks_exact_mut(size).zip(order).enumerate();
@@ -99,9 +110,10 @@ impl<'a> TableMut<'a> {
     }
 }
 
-/// Puts entry `order[0]` of the array `bytes` first, and so on; what is left of its whole entries is
+/// The same for an array whose entries hold no addresses and go with those of a [`TableMut`]: puts
+/// entry `order[0]` of the array `bytes` first, and so on; what is left of its whole entries is
 /// zeroed. An entry is `size` bytes. Numbers of no entry give zeroes.
-pub(crate) fn select(bytes: &mut [u8], size: usize, order: &[usize]) {
+pub fn select(bytes: &mut [u8], size: usize, order: &[usize]) {
     let old = bytes.to_vec();
     let mut order = order.iter();
     for new in bytes.chunks_exact_mut(size) {

@@ -26,7 +26,7 @@ mod edit;
 mod form;
 mod view;
 
-pub use edit::TableMut;
-pub(crate) use edit::select;
+pub use edit::{TableMut, select};
+pub(crate) use form::FormRow;
 pub use form::{Encoding, EntryForm, Field};
 pub use view::{Entries, Entry, Table};

@@ -1,6 +1,7 @@
 //! Reading a table.
 
 use core::iter::FusedIterator;
+use core::ops::Range;
 
 use super::EntryForm;
 use crate::Numbers;
@@ -92,6 +93,14 @@ impl<'a> Table<'a> {
         (found.key() == Some(address)).then_some(found)
     }
 
+    /// The entry that is about a range of addresses with `address` in it, in a sorted table: the first field
+    /// is the first address of the range, and the second one the last.
+    #[must_use]
+    pub fn find_covering(&self, address: u64) -> Option<Entry<'a>> {
+        let found = self.find_at_or_before(address)?;
+        (found.target(1)? >= address).then_some(found)
+    }
+
     /// The last entry whose key is not above `address`, in a sorted table: where entries say what
     /// holds from their key on, until the next.
     #[must_use]
@@ -149,6 +158,13 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub fn key(&self) -> Option<u64> {
         self.target(0)
+    }
+
+    /// Whether any of its fields points into one of the ranges of addresses.
+    #[must_use]
+    pub fn points_into(self, ranges: &[Range<u64>]) -> bool {
+        let mut targets = self.targets();
+        targets.any(|target| ranges.iter().any(|range| range.contains(&target)))
     }
 
     /// All that the entry points at, in the order of the fields; fields that hold no address are

@@ -44,10 +44,10 @@ use crate::rows::{
     exact,
 };
 use crate::{
-    Addends, Arch, Class, CodeFill, Endian, Field, LoaderPointer, LoaderStub, LoaderStubs,
-    ModuleLink, ModuleLoad, Overflow, PageErratum, Relocation, ReservedSection, Run, Selector,
-    StubCount, StubNames, StubPlace, StubRelocation, StubSharing, StubTarget, StubTemplate,
-    StubUse, Value,
+    Addends, AddressSpace, Arch, Class, CodeFill, Endian, Field, LoaderPointer, LoaderStub,
+    LoaderStubs, ModuleLink, ModuleLoad, Overflow, PageErratum, Relocation, ReservedSection, Run,
+    Selector, StubCount, StubNames, StubPlace, StubRelocation, StubSharing, StubTarget,
+    StubTemplate, StubUse, Value,
 };
 
 /// `EM_AARCH64`.
@@ -415,6 +415,6 @@ pub static AARCH64: Arch = Arch {
             bytes: 24,
             align: 4,
         }],
-        ..ModuleLoad::PLAIN
+        ..ModuleLoad::plain(AddressSpace::AARCH64)
     },
 };

@@ -21,8 +21,8 @@
 use crate::arch::index;
 use crate::rows::elf32::{foreign, marker, row};
 use crate::{
-    Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable, ModuleLink,
-    ModuleLoad, Overflow, Pattern, Relocation, StubUse, Value,
+    Addends, AddressSpace, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable,
+    ModuleLink, ModuleLoad, Overflow, Pattern, Relocation, StubUse, Value,
 };
 
 /// `EM_386`.
@@ -182,5 +182,5 @@ pub static I386: Arch = Arch {
         reserving: &[],
     },
     local_entry: None,
-    load: ModuleLoad::PLAIN,
+    load: ModuleLoad::plain(AddressSpace::I386),
 };

@@ -36,6 +36,7 @@ mod relaxation;
 mod relocation;
 mod rows;
 mod sequence;
+mod space;
 mod stub;
 pub mod x86_64;
 
@@ -55,6 +56,7 @@ pub use relocation::{
     Value, Values,
 };
 pub use sequence::{Sequence, SequenceStep};
+pub use space::AddressSpace;
 pub use stub::{StubRelocation, StubSymbol, StubTemplate};
 
 /// Every architecture that klink knows.

@@ -1,6 +1,6 @@
 //! What the Linux kernel of an architecture wants of a module, and what it makes of one.
 
-use crate::{Pattern, Relocation, Rewrite, StubTemplate};
+use crate::{AddressSpace, Pattern, Relocation, Rewrite, StubTemplate};
 
 /// What the Linux kernel of an architecture wants of a module that is linked again.
 #[derive(Debug)]
@@ -73,6 +73,8 @@ pub struct ModuleLoad {
     pub symbol_prefix: Option<char>,
     /// Bytes of a page of the kernels that distributions ship.
     pub page_size: u64,
+    /// Where kernels have their modules.
+    pub space: AddressSpace,
     /// Whether a module is refused where a field with a RELA relocation is not zero.
     pub wants_zero_fields: bool,
     /// Whether a module is refused where a relocation's symbol has the value zero (also an undefined
@@ -82,20 +84,23 @@ pub struct ModuleLoad {
 
 impl ModuleLoad {
     /// A loader that only applies relocations, and frees what is called `.init…`.
-    pub const PLAIN: Self = Self {
-        stubs: None,
-        global_pointer: LoaderPointer::None,
-        slots: None,
-        after_call: None,
-        page_erratum: None,
-        init_sections: &[".init"],
-        section_align: &[],
-        reserved_sections: &[],
-        symbol_prefix: None,
-        page_size: 0x1000,
-        wants_zero_fields: false,
-        refuses_zero_symbols: false,
-    };
+    pub(crate) const fn plain(space: AddressSpace) -> Self {
+        Self {
+            stubs: None,
+            global_pointer: LoaderPointer::None,
+            slots: None,
+            after_call: None,
+            page_erratum: None,
+            init_sections: &[".init"],
+            section_align: &[],
+            reserved_sections: &[],
+            symbol_prefix: None,
+            page_size: 0x1000,
+            space,
+            wants_zero_fields: false,
+            refuses_zero_symbols: false,
+        }
+    }
 
     /// Whether the section called `name` is freed after init.
     #[must_use]

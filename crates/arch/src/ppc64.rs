@@ -47,10 +47,10 @@ use crate::rows::{
     elf64::{foreign, marker, row},
 };
 use crate::{
-    Addends, AfterCall, Arch, Class, CodeFill, Endian, Field, LoaderPointer, LoaderStub,
-    LoaderStubs, LocalEntry, ModuleLink, ModuleLoad, Overflow, Pattern, Relocation, Rewrite, Run,
-    Selector, Sequence, SequenceStep, StubCount, StubNames, StubPlace, StubRelocation, StubSharing,
-    StubTarget, StubTemplate, StubUse, Value,
+    Addends, AddressSpace, AfterCall, Arch, Class, CodeFill, Endian, Field, LoaderPointer,
+    LoaderStub, LoaderStubs, LocalEntry, ModuleLink, ModuleLoad, Overflow, Pattern, Relocation,
+    Rewrite, Run, Selector, Sequence, SequenceStep, StubCount, StubNames, StubPlace,
+    StubRelocation, StubSharing, StubTarget, StubTemplate, StubUse, Value,
 };
 
 /// `EM_PPC64`.
@@ -366,7 +366,7 @@ const LOAD: ModuleLoad = ModuleLoad {
     symbol_prefix: Some('.'),
     // CONFIG_PPC_64K_PAGES, as on all servers
     page_size: 0x1_0000,
-    ..ModuleLoad::PLAIN
+    ..ModuleLoad::plain(AddressSpace::PPC64)
 };
 
 // --- architectures -----------------------------------------------------------------------------

@@ -28,8 +28,8 @@
 use crate::arch::index;
 use crate::rows::elf64::{foreign, marker, row};
 use crate::{
-    Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable, ModuleLink,
-    ModuleLoad, Overflow, Relocation, StubUse, Value,
+    Addends, AddressSpace, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable,
+    ModuleLink, ModuleLoad, Overflow, Relocation, StubUse, Value,
 };
 
 /// `EM_X86_64`.
@@ -203,6 +203,6 @@ pub static X86_64: Arch = Arch {
     // arch/x86/kernel/module.c, __apply_relocate_add
     load: ModuleLoad {
         wants_zero_fields: true,
-        ..ModuleLoad::PLAIN
+        ..ModuleLoad::plain(AddressSpace::X86_64)
     },
 };

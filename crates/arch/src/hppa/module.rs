@@ -5,8 +5,8 @@
 
 use super::LONG_BRANCH;
 use crate::{
-    LoaderPointer, LoaderSlots, LoaderStub, LoaderStubs, ModuleLoad, StubCount, StubNames,
-    StubPlace, StubRelocation, StubSharing, StubTarget, StubTemplate,
+    AddressSpace, LoaderPointer, LoaderSlots, LoaderStub, LoaderStubs, ModuleLoad, StubCount,
+    StubNames, StubPlace, StubRelocation, StubSharing, StubTarget, StubTemplate,
 };
 
 /// One stub for each branch that is too far, and room for one for each branch.
@@ -30,7 +30,7 @@ pub(super) const LOAD32: ModuleLoad = ModuleLoad {
     }),
     global_pointer: LoaderPointer::Kernel("$global$"),
     refuses_zero_symbols: true,
-    ..ModuleLoad::PLAIN
+    ..ModuleLoad::plain(AddressSpace::HPPA32)
 };
 
 /// `ldil L%x,%r1; ldo R%x(%r1),%r1; bve,n (%r1)`.
@@ -117,5 +117,5 @@ pub(super) const LOAD64: ModuleLoad = ModuleLoad {
         align: 16,
     }),
     refuses_zero_symbols: true,
-    ..ModuleLoad::PLAIN
+    ..ModuleLoad::plain(AddressSpace::HPPA64)
 };

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use klink_module::{Block, Error, Export, Memory, ModuleFile, Policy, SymbolTable, Symbols};
+use klink_module::{Block, Error, Export, Memory, ModuleFile, Policy, Stubs, SymbolTable, Symbols};
 
 /// Plain memory.
 struct Simulated {
@@ -209,6 +209,10 @@ fn load(module: &Loaded, policy_name: &str, symbols: &impl Symbols) -> Result<Si
 fn policy(name: &str, file: &ModuleFile<'_>) -> Policy {
     match name {
         "linux" => Policy::linux(file.arch()),
+        "islands" => Policy {
+            stubs: Stubs::BeforeSections,
+            ..Policy::shared_islands(file.arch())
+        },
         "shared" => Policy::shared_islands(file.arch()),
         "packed" => Policy::packed(file.arch()),
         other => panic!("no policy {other}"),

@@ -205,6 +205,29 @@ pub enum Error {
         /// The place of the call in it.
         offset: u64,
     },
+    /// Branches reach neither their targets nor any place where an island may stand.
+    #[error(
+        "{count} branches are out of range; first at {section}+{offset:#x}{}{}",
+        Distance(", target ", *.distance), Distance(", nearest island ", *.nearest_island)
+    )]
+    OutOfReach {
+        /// How many.
+        count: usize,
+        /// The section of the first.
+        section: SectionName,
+        /// The place in it.
+        offset: u64,
+        /// Bytes from there to its target, if that is known.
+        distance: Option<i64>,
+        /// Bytes from there to the nearest place for an island, if there is one that it may use.
+        nearest_island: Option<i64>,
+    },
+    /// The question of islands could not be asked.
+    #[error("islands: {0}")]
+    Islands(
+        /// Why.
+        String,
+    ),
     /// A stub cannot be made.
     #[error("a stub ({name}) for {target:#x} is {error}")]
     Stub {
@@ -374,6 +397,18 @@ impl fmt::Display for Lines<'_> {
             unresolved.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// A distance, if there is one.
+struct Distance(&'static str, Option<i64>);
+
+impl fmt::Display for Distance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(bytes) => write!(f, "{}{} bytes away", self.0, bytes.unsigned_abs()),
+            None => Ok(()),
+        }
     }
 }
 

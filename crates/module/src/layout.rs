@@ -54,9 +54,14 @@ pub(crate) fn lay_out(
         {
             layout.slots = Some(cursor.take(slots.align, slots.bytes)?);
         }
+        let planned = stubs.planned_region(kind);
+        if let Some((_, align)) = planned {
+            cursor.take(align, 0)?;
+        }
+        let base = cursor.size;
         for (id, shape) in shapes.of_region(kind) {
             let place = match stubs.planned_offset(id) {
-                Some(offset) => cursor.take_at(start, offset, shape.size, shape.align)?,
+                Some(offset) => cursor.take_at(base, offset, shape.size, shape.align)?,
                 None => {
                     cursor.skip(stubs.bytes_before(id))?;
                     cursor.take(shape.align, shape.size)?
@@ -66,7 +71,9 @@ pub(crate) fn lay_out(
                 *slot = Some(place);
             }
         }
-        cursor.skip_to(start, stubs.planned_size(kind))?;
+        if let Some((size, _)) = planned {
+            cursor.skip_to(base, size)?;
+        }
         cursor.round(policy)?;
         if policy.names != Names::None {
             match kind {

@@ -26,6 +26,7 @@
 
 extern crate alloc;
 
+mod branch;
 mod check;
 mod elf;
 mod error;

@@ -1,26 +1,25 @@
 //! Applies relocations with [`klink_arch::Relocation::apply`], the function that the static linker
-//! uses, sends branches that do not reach through stubs, and fills slots.
+//! uses, and fills slots. Branches are the next file's.
 
 use alloc::string::String;
 
-use klink_arch::{
-    AfterCall, Arch, LoaderStub, RelocError, Relocation, StubPlace, StubTarget, Value, Values,
-};
+use klink_arch::{Arch, RelocError, Relocation, Value, Values};
 
-use crate::elf::{Format, RawRelocation, RawSymbol, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH, SHN_UNDEF};
+use crate::branch::StubState;
+use crate::elf::{Format, RawRelocation, SHF_RELA_LIVEPATCH, SHN_UNDEF};
 use crate::error::Error;
 use crate::file::{ModuleFile, Section};
-use crate::id::{BlockId, SectionId, SymbolId};
+use crate::id::{SectionId, SymbolId};
 use crate::link::{Addresses, Pointers};
 use crate::plan::Place;
 use crate::slots::Slots;
-use crate::stubs::{Area, LinuxStubs, StubPlan, StubWriter, relocation_order};
+use crate::stubs::relocation_order;
 
 /// A section that is relocated.
 #[derive(Clone, Copy)]
-struct Site {
-    id: SectionId,
-    place: Place,
+pub(crate) struct Site {
+    pub(crate) id: SectionId,
+    pub(crate) place: Place,
     /// Its run address.
     address: u64,
     /// Its bytes in the image of its block.
@@ -30,22 +29,23 @@ struct Site {
 
 /// A relocation in a section.
 #[derive(Clone, Copy)]
-struct At<'s> {
-    site: &'s Site,
-    raw: RawRelocation,
-    row: &'static Relocation,
+pub(crate) struct At<'s> {
+    pub(crate) site: &'s Site,
+    pub(crate) raw: RawRelocation,
+    pub(crate) row: &'static Relocation,
 }
 
+/// Relocates a module.
 pub(crate) struct Relocator<'l, 'p, 'f, 'a, 'm> {
-    addresses: &'l Addresses<'p, 'f, 'a>,
-    file: &'f ModuleFile<'a>,
-    arch: &'static Arch,
-    format: Format,
+    pub(crate) addresses: &'l Addresses<'p, 'f, 'a>,
+    pub(crate) file: &'f ModuleFile<'a>,
+    pub(crate) arch: &'static Arch,
+    pub(crate) format: Format,
     values: &'l [u64],
-    pointers: Pointers,
-    images: &'l mut [&'m mut [u8]],
-    slots: Option<Slots>,
-    stubs: Option<(&'p LinuxStubs, StubWriter)>,
+    pub(crate) pointers: Pointers,
+    pub(crate) images: &'l mut [&'m mut [u8]],
+    pub(crate) slots: Option<Slots>,
+    pub(crate) stubs: Option<StubState<'p>>,
 }
 
 impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
@@ -59,13 +59,7 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
         let file = plan.file();
         let slots = plan.slots().zip(plan.layout().slots);
         let slots = slots.map(|(slots, place)| Slots::new(slots, place, addresses.of(place)));
-        let stubs = match plan.stubs() {
-            StubPlan::None => None,
-            StubPlan::Linux(stubs) => {
-                let erratum = plan.policy().erratum;
-                Some((stubs, StubWriter::new(file.arch(), stubs.form(), erratum)))
-            }
-        };
+        let stubs = StubState::new(plan);
         Self {
             addresses,
             file,
@@ -81,7 +75,7 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
 
     /// Number of stubs made.
     pub(crate) fn stub_count(&self) -> u64 {
-        self.stubs.as_ref().map_or(0, |(_, writer)| writer.count())
+        self.stubs.as_ref().map_or(0, |stubs| stubs.writer.count())
     }
 
     /// Applies every relocation of every loaded section, in the order of the file.
@@ -115,9 +109,9 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
             start: range.start,
             end: range.end,
         };
-        let order = self.stubs.as_ref().and_then(|(stubs, _)| {
+        let order = self.stubs.as_ref().and_then(|stubs| {
             let code = place.region.is_code();
-            let sorted = || relocation_order(file, stubs.form(), id, relocations.clone());
+            let sorted = || relocation_order(file, stubs.form, id, relocations.clone());
             code.then(sorted).flatten()
         });
         match order {
@@ -192,7 +186,7 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
     }
 
     /// The bytes from a place in a section to the section's end; none if it is outside.
-    fn field(&mut self, site: &Site, offset: u64) -> &mut [u8] {
+    pub(crate) fn field(&mut self, site: &Site, offset: u64) -> &mut [u8] {
         let start = usize::try_from(offset).ok();
         let start = start.and_then(|offset| site.start.checked_add(offset));
         let image = self.images.get_mut(site.place.block.index());
@@ -255,147 +249,8 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
         Ok(values)
     }
 
-    /// Where a branch goes: to its target, or to a stub that goes there.
-    fn branch(&mut self, at: &At<'_>, values: Values) -> Result<Values, Error> {
-        let Some((branch, symbol)) = at
-            .row
-            .branch
-            .zip(self.file.raw_symbol(SymbolId(at.raw.symbol)))
-        else {
-            return Ok(values);
-        };
-        let outside = matches!(symbol.section, SHN_UNDEF | SHN_LIVEPATCH);
-        let entry = match outside {
-            true => 0,
-            false => self.arch.local_entry_offset(symbol.other),
-        };
-        let direct = Values {
-            symbol: values.symbol.wrapping_add(entry),
-            ..values
-        };
-        let distance = direct
-            .symbol
-            .wrapping_add_signed(direct.addend)
-            .wrapping_sub(direct.place)
-            .wrapping_add_signed(branch.target_bias);
-        let distance = match self.arch.class {
-            klink_arch::Class::Elf32 => i64::from(distance as u32 as i32),
-            klink_arch::Class::Elf64 => distance as i64,
-        };
-        let reaches = branch.reaches(distance);
-        let Some(kind) = self.stub_kind(at, symbol, outside, reaches) else {
-            return Ok(direct);
-        };
-        let endian = self.arch.endian;
-        let bytes = self.field(at.site, at.raw.offset);
-        if !at.row.may_use_stub(endian, bytes) {
-            return Ok(direct);
-        }
-        let stub = self.stub(at, kind, &values)?;
-        if kind.restores {
-            self.restore(at)?;
-        }
-        Ok(Values {
-            symbol: stub,
-            addend: branch.target_bias.wrapping_neg(),
-            ..values
-        })
-    }
-
-    /// The kind of stub that a branch needs, if it needs one.
-    fn stub_kind(
-        &self,
-        at: &At<'_>,
-        symbol: RawSymbol,
-        outside: bool,
-        reaches: bool,
-    ) -> Option<&'static LoaderStub> {
-        let (stubs, _) = self.stubs.as_ref()?;
-        let form = stubs.form();
-        form.counted.binary_search(&at.raw.number).ok()?;
-        form.kinds.iter().find(|kind| {
-            let target = match kind.target {
-                StubTarget::Any => true,
-                StubTarget::Inside => !outside,
-                StubTarget::Outside => outside,
-            };
-            let needed = !(kind.only_far && reaches);
-            target && needed && {
-                let name = self.file.raw_name(symbol).unwrap_or_default();
-                kind.names.matches(name)
-            }
-        })
-    }
-
-    fn stub(&mut self, at: &At<'_>, kind: &LoaderStub, values: &Values) -> Result<u64, Error> {
-        let mut values = *values;
-        if kind.kernel_pointer {
-            let symbol = self.arch.load.global_pointer.symbol().unwrap_or_default();
-            let pointer = self.pointers.kernel;
-            values.gp = pointer.ok_or(Error::NoGlobalPointer { symbol })?;
-        }
-        let with_slot = kind.template.relocations.iter().any(|relocation| {
-            let row = self.arch.relocation(relocation.number);
-            row.is_some_and(needs_slot)
-        });
-        if with_slot && let Some(slots) = &mut self.slots {
-            let block = self.images.get_mut(slots.place().block.index());
-            let block = block.ok_or(Error::NoRoom("slots"))?;
-            let target = values.symbol.wrapping_add_signed(values.addend);
-            values.slot = slots.slot(self.format, block, target)?;
-        }
-        let Some((stubs, writer)) = &mut self.stubs else {
-            return Err(Error::NoRoom("stubs"));
-        };
-        let in_init = at.site.place.region.is_init();
-        let key = match stubs.form().place {
-            StubPlace::BeforeSections => at.site.id.0,
-            StubPlace::Sections { .. } => u32::from(in_init),
-        };
-        let (addresses, site) = (self.addresses, at.site);
-        let images = &mut *self.images;
-        writer.stub(
-            key,
-            || area(addresses, stubs, site, in_init),
-            kind,
-            &values,
-            |block: BlockId| images.get_mut(block.index()).map(|image| &mut **image),
-        )
-    }
-
-    /// Changes the instruction behind a call, which is to give the caller its global pointer back.
-    fn restore(&mut self, at: &At<'_>) -> Result<(), Error> {
-        let Some(AfterCall { calls, restore }) = self.arch.load.after_call else {
-            return Ok(());
-        };
-        let endian = self.arch.endian;
-        let field = klink_arch::Field::DATA32;
-        let call = self.field(at.site, at.raw.offset);
-        let returns = field
-            .read(endian, call)
-            .is_ok_and(|word| calls.matches(word));
-        if !returns {
-            return Ok(());
-        }
-        let next = call.get_mut(4..).unwrap_or_default();
-        let word = field
-            .read(endian, next)
-            .ok()
-            .and_then(|word| restore.rewrite(word));
-        if let Some(word) = word
-            && field.write(endian, next, word).is_ok()
-        {
-            return Ok(());
-        }
-        Err(Error::NoRestore {
-            symbol: self.name(at.raw.symbol),
-            section: self.file.describe(at.site.id),
-            offset: at.raw.offset,
-        })
-    }
-
     /// What to call a symbol: its section's name, if it has none of its own.
-    fn name(&self, symbol: u32) -> String {
+    pub(crate) fn name(&self, symbol: u32) -> String {
         let id = SymbolId(symbol);
         let mut name = self.file.symbol_name(id);
         if name.is_empty()
@@ -408,7 +263,7 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
     }
 
     #[cold]
-    fn failed(&self, at: &At<'_>, error: RelocError) -> Error {
+    pub(crate) fn failed(&self, at: &At<'_>, error: RelocError) -> Error {
         Error::Relocation {
             symbol: self.name(at.raw.symbol),
             section: self.file.describe(at.site.id),
@@ -430,7 +285,7 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
 }
 
 /// Whether a relocation is about a slot that the loader would have to make.
-fn needs_slot(row: &Relocation) -> bool {
+pub(crate) fn needs_slot(row: &Relocation) -> bool {
     matches!(
         row.value,
         Value::GotRelative
@@ -443,40 +298,4 @@ fn needs_slot(row: &Relocation) -> bool {
             | Value::SlotGotRelative
             | Value::SlotPcRelative
     )
-}
-
-/// Where the stubs for branches of a section are.
-fn area(
-    addresses: &Addresses<'_, '_, '_>,
-    stubs: &LinuxStubs,
-    site: &Site,
-    in_init: bool,
-) -> Result<Area, Error> {
-    let form = stubs.form();
-    if let Some((section, room)) = stubs.holder(in_init) {
-        let place = addresses
-            .plan
-            .place(section)
-            .ok_or(Error::NoRoom("stubs"))?;
-        return Ok(Area {
-            block: place.block,
-            offset: place.offset,
-            address: addresses.of(place),
-            room,
-        });
-    }
-    // the spare one in front of a section is there so that the first can be aligned
-    let reserved = stubs.bytes_before(site.id);
-    let offset = site.place.offset.checked_sub(reserved);
-    let offset = offset.and_then(|start| start.checked_next_multiple_of(form.align.max(1)));
-    let offset = offset.ok_or(Error::NoRoom("stubs"))?;
-    Ok(Area {
-        block: site.place.block,
-        offset,
-        address: addresses.of(Place {
-            offset,
-            ..site.place
-        }),
-        room: stubs.count_of(site.id),
-    })
 }

@@ -5,8 +5,6 @@
 
 use alloc::vec::Vec;
 
-use klink_arch::ReservedSection;
-
 use crate::elf::SHF_RO_AFTER_INIT;
 use crate::error::Error;
 use crate::file::{ModuleFile, Section};
@@ -130,16 +128,6 @@ fn region_of(
     } else {
         RegionKind::Data
     })
-}
-
-/// Whether the kernel wants the section for itself.
-fn reserved(file: &ModuleFile<'_>, section: &Section) -> Option<&'static ReservedSection> {
-    let table = file.arch().load.reserved_sections;
-    if table.is_empty() {
-        return None;
-    }
-    let name = file.section_name(section);
-    table.iter().find(|of| of.name.as_bytes() == name)
 }
 
 fn align_of(file: &ModuleFile<'_>, section: &Section) -> u64 {

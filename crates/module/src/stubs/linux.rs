@@ -8,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use klink_arch::{LoaderStubs, StubCount, StubPlace};
+use klink_arch::{LoaderStubs, StubCount, StubPlace, StubSharing};
 
 use crate::elf::RawRelocation;
 use crate::error::Error;
@@ -18,10 +18,60 @@ use crate::policy::Policy;
 use crate::region::RegionKind;
 use crate::shape::{Shapes, is_init};
 
+/// How room for stubs is counted, and when they are shared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counting {
+    /// Which relocations get a slot.
+    count: StubCount,
+    /// Slots that are reserved beside.
+    spare: u32,
+    /// When a branch takes a stub that there is.
+    pub(crate) sharing: StubSharing,
+    /// What the first stub is aligned to.
+    align: u64,
+}
+
+impl Counting {
+    /// As Linux does it.
+    pub(crate) const fn linux(form: &LoaderStubs) -> Self {
+        Self {
+            count: form.count,
+            spare: form.spare,
+            sharing: form.sharing,
+            align: form.align,
+        }
+    }
+
+    /// In front of sections like there, but one for each target.
+    pub(crate) const fn shared(form: &LoaderStubs) -> Self {
+        Self {
+            count: StubCount::Distinct,
+            spare: 0,
+            sharing: StubSharing::Any,
+            align: stub_align(form),
+        }
+    }
+}
+
+/// What the code of all kinds of stub has to be aligned to.
+pub(crate) const fn stub_align(form: &LoaderStubs) -> u64 {
+    let mut align = 1;
+    let mut nth = 0;
+    while nth < form.kinds.len() {
+        let of = form.kinds[nth].template.align as u64;
+        if of > align {
+            align = of;
+        }
+        nth += 1;
+    }
+    align
+}
+
 /// Room for stubs.
 #[derive(Debug)]
 pub(crate) struct LinuxStubs {
     form: &'static LoaderStubs,
+    counting: Counting,
     /// For each section the stubs that its branches may need.
     counts: Vec<u32>,
     /// The sections for stubs of core and init, where the module brings such.
@@ -36,10 +86,12 @@ impl LinuxStubs {
         file: &ModuleFile<'_>,
         policy: &Policy,
         form: &'static LoaderStubs,
+        counting: Counting,
         shapes: Shapes,
     ) -> Result<(Shapes, Self), Error> {
         let mut plan = Self {
             form,
+            counting,
             counts: vec![0; file.sections().len()],
             holders: None,
             room: [0; 2],
@@ -48,7 +100,10 @@ impl LinuxStubs {
         let mut shapes = shapes;
         plan.count(file, policy, &mut shapes);
         match form.place {
-            StubPlace::BeforeSections => plan.total(&shapes),
+            StubPlace::BeforeSections => {
+                plan.align_sections(&mut shapes);
+                plan.total(&shapes);
+            }
             StubPlace::Sections {
                 core,
                 init,
@@ -60,6 +115,17 @@ impl LinuxStubs {
 
     pub(crate) const fn form(&self) -> &'static LoaderStubs {
         self.form
+    }
+
+    pub(crate) const fn counting(&self) -> &Counting {
+        &self.counting
+    }
+
+    /// Bytes from the start of the block to the first stub in front of a section that is `offset`
+    /// bytes from there. The spare one is there so that the first can be aligned.
+    pub(crate) fn area_offset(&self, id: SectionId, offset: u64) -> Option<u64> {
+        let start = offset.checked_sub(self.bytes_before(id))?;
+        start.checked_next_multiple_of(self.counting.align.max(1))
     }
 
     /// The stubs that the branches of a section may need.
@@ -76,7 +142,7 @@ impl LinuxStubs {
     pub(crate) fn bytes_before(&self, id: SectionId) -> u64 {
         match self.form.place {
             StubPlace::BeforeSections => {
-                let slots = self.count_of(id) + u64::from(self.form.spare);
+                let slots = self.count_of(id) + u64::from(self.counting.spare);
                 slots * u64::from(self.form.slot_bytes)
             }
             StubPlace::Sections { .. } => 0,
@@ -94,7 +160,7 @@ impl LinuxStubs {
             let Some((_, relocations)) = file.relocations(section) else {
                 continue;
             };
-            let count = match self.form.count {
+            let count = match self.counting.count {
                 StubCount::Each => relocations.filter(|r| self.counts_type(r.number)).count(),
                 StubCount::Distinct => distinct(relocations.filter(|r| self.counts_type(r.number))),
                 StubCount::DistinctElsewhere => {
@@ -118,6 +184,18 @@ impl LinuxStubs {
 
     fn counts_type(&self, number: u32) -> bool {
         self.form.counted.binary_search(&number).is_ok()
+    }
+
+    /// Without a spare slot for it, sections behind stubs have to be as aligned as these.
+    fn align_sections(&self, shapes: &mut Shapes) {
+        if self.counting.spare > 0 {
+            return;
+        }
+        for (index, _) in (0..).zip(&self.counts).filter(|(_, count)| **count > 0) {
+            if let Some(shape) = shapes.get_mut(SectionId(index)) {
+                shape.align = shape.align.max(self.counting.align);
+            }
+        }
     }
 
     fn total(&mut self, shapes: &Shapes) {
@@ -159,7 +237,7 @@ impl LinuxStubs {
             if nth == 1 && core == init {
                 break;
             }
-            let slots = counts[nth] + u64::from(self.form.spare);
+            let slots = counts[nth] + u64::from(self.counting.spare);
             let size = slots * u64::from(self.form.slot_bytes);
             let region = match nth {
                 0 => RegionKind::Text,
@@ -176,7 +254,7 @@ impl LinuxStubs {
             self.bytes += size;
         }
         self.room =
-            counts.map(|count| count + u64::from(!becomes_nobits) * u64::from(self.form.spare));
+            counts.map(|count| count + u64::from(!becomes_nobits) * u64::from(self.counting.spare));
         self.holders = Some([core, init]);
         Ok(())
     }
@@ -254,6 +332,7 @@ pub(crate) fn relocation_order(
     target: SectionId,
     relocations: impl Iterator<Item = RawRelocation>,
 ) -> Option<Vec<RawRelocation>> {
+    // the order of the architecture's Linux, whatever is counted here
     match form.count {
         StubCount::Each => None,
         StubCount::Distinct => {

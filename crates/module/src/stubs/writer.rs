@@ -1,13 +1,16 @@
 //! Makes stubs while branches are relocated.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use hashbrown::HashMap;
 use klink_arch::{Arch, LoaderStub, LoaderStubs, StubSharing, Values};
 
 use crate::error::Error;
 use crate::id::BlockId;
 
-/// Room for stubs at a known address.
-#[derive(Debug)]
+/// A place for stubs at a known address.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Area {
     /// The block that it is in.
     pub(crate) block: BlockId,
@@ -33,34 +36,48 @@ struct Made {
 pub(crate) struct StubWriter {
     arch: &'static Arch,
     form: &'static LoaderStubs,
+    sharing: StubSharing,
     areas: HashMap<u32, Made>,
+    /// Which of the stubs with a place of their own are made.
+    planned: Vec<bool>,
+    count: u64,
     skip_erratum: bool,
 }
 
 impl StubWriter {
-    pub(crate) fn new(arch: &'static Arch, form: &'static LoaderStubs, skip_erratum: bool) -> Self {
+    pub(crate) fn new(
+        arch: &'static Arch,
+        form: &'static LoaderStubs,
+        sharing: StubSharing,
+        planned: usize,
+        skip_erratum: bool,
+    ) -> Self {
         Self {
             arch,
             form,
+            sharing,
             areas: HashMap::new(),
+            planned: vec![false; planned],
+            count: 0,
             skip_erratum,
         }
     }
 
     /// Number of stubs made.
-    pub(crate) fn count(&self) -> u64 {
-        self.areas.values().map(|made| made.count).sum()
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
     }
 
-    /// The run address of a stub of this kind in the area with this key, which `area` makes at first
-    /// use. `values` are those of a relocation against the target; `image` gives a block's bytes.
-    pub(crate) fn stub<'i>(
+    /// The run address of a stub of this kind in the area with this key, which `area` gives at first
+    /// use. `values` are those of a relocation against the target; `images` are the bytes of all
+    /// blocks.
+    pub(crate) fn stub(
         &mut self,
         key: u32,
         area: impl FnOnce() -> Result<Area, Error>,
         kind: &LoaderStub,
         values: &Values,
-        image: impl FnOnce(BlockId) -> Option<&'i mut [u8]>,
+        images: &mut [&mut [u8]],
     ) -> Result<u64, Error> {
         let made = match self.areas.entry(key) {
             hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -72,7 +89,7 @@ impl StubWriter {
             }),
         };
         let target = values.symbol.wrapping_add_signed(values.addend);
-        let found = match self.form.sharing {
+        let found = match self.sharing {
             StubSharing::Never => None,
             StubSharing::Last => made.last.filter(|last| last.0 == target).map(|last| last.1),
             StubSharing::Any => made.by_target.get(&target).copied(),
@@ -90,13 +107,51 @@ impl StubWriter {
         if made.count >= made.area.room {
             return Err(Error::NoRoom("stubs"));
         }
-        let offset = made.count * bytes;
-        let address = made.area.address.wrapping_add(offset);
-        let at = usize::try_from(made.area.offset + offset).ok();
-        let image = image(made.area.block).and_then(|image| image.get_mut(at?..));
+        let skipped = made.count * bytes;
+        let area = Area {
+            offset: made.area.offset + skipped,
+            address: made.area.address.wrapping_add(skipped),
+            ..made.area
+        };
+        made.count += 1;
+        made.last = Some((target, area.address));
+        if self.sharing == StubSharing::Any {
+            made.by_target.insert(target, area.address);
+        }
+        self.write(kind, values, area, images)?;
+        Ok(area.address)
+    }
+
+    /// The run address of the stub with this number, which has `area` for itself.
+    pub(crate) fn planned(
+        &mut self,
+        number: usize,
+        area: Area,
+        kind: &LoaderStub,
+        values: &Values,
+        images: &mut [&mut [u8]],
+    ) -> Result<u64, Error> {
+        let made = self.planned.get_mut(number);
+        let made = made.ok_or(Error::NoRoom("stubs"))?;
+        if !core::mem::replace(made, true) {
+            self.write(kind, values, area, images)?;
+        }
+        Ok(area.address)
+    }
+
+    fn write(
+        &mut self,
+        kind: &LoaderStub,
+        values: &Values,
+        area: Area,
+        images: &mut [&mut [u8]],
+    ) -> Result<(), Error> {
+        let at = usize::try_from(area.offset).ok();
+        let image = images.get_mut(area.block.index());
+        let image = image.and_then(|image| image.get_mut(at?..));
         let out = image.ok_or(Error::NoRoom("stubs"))?;
         let values = Values {
-            place: address,
+            place: area.address,
             ..*values
         };
         let template = kind.template;
@@ -104,14 +159,10 @@ impl StubWriter {
             .resolve_with(self.arch, &values, out)
             .map_err(|error| Error::Stub {
                 name: template.name,
-                target,
+                target: values.symbol.wrapping_add_signed(values.addend),
                 error,
             })?;
-        made.count += 1;
-        made.last = Some((target, address));
-        if self.form.sharing == StubSharing::Any {
-            made.by_target.insert(target, address);
-        }
-        Ok(address)
+        self.count += 1;
+        Ok(())
     }
 }

@@ -2,15 +2,18 @@
 //! still bring in more.
 #![allow(unsafe_code)] // the one host boundary of this crate: mapping a file
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
 use rayon::prelude::*;
 use typed_arena::Arena;
 
+use crate::buffer::Buffer;
 use crate::error::{LinkError, Result};
 
 /// Files below this size are read, not mapped. Reading 64 KiB costs about as much as the page
@@ -26,6 +29,8 @@ pub struct FileData {
 enum Bytes {
     Read(Vec<u8>),
     Mapped(Mmap),
+    /// Some of many files' bytes.
+    Shared(Arc<Buffer>, Range<usize>),
 }
 
 impl FileData {
@@ -39,6 +44,7 @@ impl FileData {
         match &self.bytes {
             Bytes::Read(bytes) => bytes,
             Bytes::Mapped(map) => map,
+            Bytes::Shared(block, range) => block.get(range.clone()).unwrap_or_default(),
         }
     }
 }
@@ -75,6 +81,27 @@ pub(crate) fn read_path(path: &Path) -> io::Result<Vec<u8>> {
     read_whole(file, &metadata)
 }
 
+/// The size of a file that is read rather than mapped, in bytes; 0 for all others.
+fn small_size(path: &Path) -> usize {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() < MAP_FROM => metadata.len() as usize,
+        _ => 0,
+    }
+}
+
+/// Reads as many bytes of a file as there is room for.
+fn fill(path: &Path, room: &mut [u8]) -> Result<()> {
+    let error = |action| {
+        move |source| LinkError::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
+    };
+    let mut file = File::open(path).map_err(error("open"))?;
+    file.read_exact(room).map_err(error("read"))
+}
+
 /// All files of a link.
 #[derive(Default)]
 pub struct Files {
@@ -91,10 +118,41 @@ impl Files {
     }
 
     /// Reads or maps many files, on several threads. Gives a result for each, in order.
+    ///
+    /// Small files share one block of memory: memory for each would cost more faults and calls of the
+    /// system than the files have pages.
     pub(crate) fn open_all(&self, paths: &[&Path]) -> Vec<Result<&FileData>> {
-        let read: Vec<Result<FileData>> = paths.par_iter().map(|path| Self::read(path)).collect();
-        let keep = |file: Result<FileData>| file.map(|file| &*self.arena.alloc(file));
-        read.into_iter().map(keep).collect()
+        let sizes: Vec<usize> = paths.par_iter().map(|path| small_size(path)).collect();
+        let mut block = Buffer::zeroed(sizes.iter().sum());
+        let mut jobs = Vec::with_capacity(paths.len());
+        let mut rest: &mut [u8] = &mut block;
+        for (&path, &size) in paths.iter().zip(&sizes) {
+            let (own, behind) = rest.split_at_mut(size);
+            jobs.push((path, own));
+            rest = behind;
+        }
+        let read: Vec<Result<Option<FileData>>> = jobs
+            .into_par_iter()
+            .map(|(path, own)| match own.len() {
+                0 => Self::read(path).map(Some),
+                _ => fill(path, own).map(|()| None),
+            })
+            .collect();
+        let block = Arc::new(block);
+        let mut at = 0;
+        let mut files = Vec::with_capacity(paths.len());
+        for ((&path, size), file) in paths.iter().zip(sizes).zip(read) {
+            let range = at..at + size;
+            at = range.end;
+            files.push(file.map(|file| {
+                let shared = || FileData {
+                    path: path.to_path_buf(),
+                    bytes: Bytes::Shared(Arc::clone(&block), range),
+                };
+                &*self.arena.alloc(file.unwrap_or_else(shared))
+            }));
+        }
+        files
     }
 
     fn read(path: &Path) -> Result<FileData> {

@@ -1,5 +1,6 @@
 //! Links every module below a folder against each other and a kernel's System.map, into memory that
-//! is thrown away, and prints counts, sizes and times.
+//! is thrown away, and prints counts, sizes and times. With
+//! `--prove` first, every branch is followed, init is discarded, and every table entry looked at.
 //!
 //! `load_all [--policy linux|islands|shared|packed] [--kernel ADDRESS] [--invent ADDRESS] FOLDER
 //! SYSTEM_MAP [SYMBOL=ADDRESS…]`. With `--kernel`, the addresses in SYSTEM_MAP count from there.
@@ -12,41 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use klink_module::{Block, Error, Export, Memory, ModuleFile, Policy, Stubs, SymbolTable, Symbols};
+use klink_module::{Error, Export, ModuleFile, Modules, Policy, Stubs, SymbolTable, Symbols};
+use klink_tables::Numbers;
 
-/// Plain memory.
-struct Simulated {
-    address: u64,
-    bytes: Vec<u8>,
-}
+#[path = "../tests/common/host.rs"]
+#[allow(dead_code, reason = "shared with tests")]
+mod host;
+#[path = "../tests/common/prove.rs"]
+mod prove;
 
-impl Memory for Simulated {
-    fn address(&self) -> u64 {
-        self.address
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-}
-
-/// Gives addresses one behind the other.
-struct Space {
-    next: u64,
-    per_cpu: u64,
-}
-
-impl Space {
-    fn place(&mut self, block: &Block) -> u64 {
-        let next = match block.is_per_cpu() {
-            true => &mut self.per_cpu,
-            false => &mut self.next,
-        };
-        let address = next.next_multiple_of(block.align);
-        *next = address + block.size;
-        address
-    }
-}
+use host::{Simulated, SimulatedHost, Space};
 
 struct Loaded {
     path: PathBuf,
@@ -56,6 +32,8 @@ struct Loaded {
 
 fn main() {
     let mut args: Vec<String> = env::args().skip(1).collect();
+    let proving = args.first().is_some_and(|arg| arg == "--prove");
+    args.drain(..usize::from(proving));
     let mut policy_name = "linux".to_owned();
     if args.first().is_some_and(|arg| arg == "--policy") {
         policy_name = args[1].clone();
@@ -130,6 +108,9 @@ fn main() {
         });
     }
     let symbols = Inventing { symbols, invent };
+    if proving {
+        prove_all(&modules, &policy_name, &symbols);
+    }
     let mut times = Vec::new();
     let (mut total, mut init, mut stubs, mut stub_bytes) = (0, 0, 0, 0);
     for module in &modules {
@@ -204,6 +185,68 @@ fn load(module: &Loaded, policy_name: &str, symbols: &impl Symbols) -> Result<Si
         stubs: linked.stub_count(),
         stub_bytes: plan.stub_bytes(),
     })
+}
+
+/// Follows every branch, discards init, and looks at every table entry.
+fn prove_all(modules: &[Loaded], policy_name: &str, symbols: &impl Symbols) {
+    let (mut direct, mut through, mut dropped, mut freed) = (0, 0, 0, 0);
+    for module in modules {
+        let file = ModuleFile::parse(&module.bytes).expect("parsed before");
+        let plan = file
+            .plan(&policy(policy_name, &file))
+            .expect("planned before");
+        let mut addresses = module.addresses.iter();
+        let placement = plan.allocate(|block| {
+            Ok::<_, Error>(Simulated {
+                address: *addresses.next().expect("as many blocks"),
+                bytes: vec![0; block.size as usize],
+            })
+        });
+        let path = module.path.display();
+        let mut linked = match plan.link(placement.expect("placed before"), symbols) {
+            Ok(linked) => linked,
+            Err(error) => {
+                println!("{path}: {error}");
+                continue;
+            }
+        };
+        let pointer = file.arch().load.global_pointer.symbol();
+        let pointer = pointer.and_then(|symbol| symbols.kernel_symbol(symbol.as_bytes()));
+        match prove::prove(&file, &mut linked, pointer) {
+            Ok(proof) => {
+                direct += proof.direct;
+                through += proof.through_stubs;
+            }
+            Err(error) => println!("{path}: {error}"),
+        }
+        let mut host = SimulatedHost::new(Space {
+            next: 0,
+            per_cpu: 0,
+        });
+        let live = linked.commit(&mut host, &mut Modules::new());
+        let live = match live {
+            Ok(live) => live,
+            Err(error) => {
+                println!("{path}: {error}");
+                continue;
+            }
+        };
+        let gone = host::init_ranges(&live);
+        let mut live = live.discard_init(&mut host).expect("a host that does all");
+        let numbers = Numbers {
+            word: file.arch().class.into(),
+            endian: file.arch().endian,
+        };
+        for entry in host::dangling(&mut live, numbers, &gone) {
+            println!("{path}: {entry}");
+        }
+        dropped += live.dropped_entries();
+        freed += live.freed();
+    }
+    println!(
+        "{direct} branches go to their targets, {through} through stubs; \
+         {dropped} table entries dropped with {freed} bytes of init"
+    );
 }
 
 fn policy(name: &str, file: &ModuleFile<'_>) -> Policy {

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use klink_arch::{AfterCall, Class, Field, LoaderStub, LoaderStubs, StubPlace, StubTarget, Values};
+use klink_arch::{AfterCall, Class, Field, LoaderStub, LoaderStubs, StubTarget, Values};
 
 use crate::elf::{RawSymbol, SHN_LIVEPATCH, SHN_UNDEF};
 use crate::error::Error;
@@ -159,10 +159,7 @@ impl Relocator<'_, '_, '_, '_, '_> {
         match (stubs.plan, planned) {
             (StubPlan::Linux(linux), _) => {
                 let in_init = site.place.region.is_init();
-                let key = match stubs.form.place {
-                    StubPlace::BeforeSections => site.id.0,
-                    StubPlace::Sections { .. } => u32::from(in_init),
-                };
+                let key = linux.area_key(site.id, in_init).0;
                 let area = || area(addresses, linux, site, in_init);
                 stubs.writer.stub(key, area, kind, &values, images)
             }

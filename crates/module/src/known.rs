@@ -31,6 +31,10 @@ known! {
     Modinfo = b".modinfo",
     /// CRCs of the symbols that it uses; not loaded.
     Versions = b"__versions",
+    /// The same since 6.14: CRCs; not loaded.
+    ExtendedCrcs = b"__version_ext_crcs",
+    /// The names for them; not loaded.
+    ExtendedNames = b"__version_ext_names",
     /// The kernel's `struct module`.
     ThisModule = b".gnu.linkonce.this_module",
     /// One copy for each processor.
@@ -51,16 +55,6 @@ known! {
     Param = b"__param",
     /// Exception table.
     ExTable = b"__ex_table",
-    /// Places of `BUG()` and `WARN()`.
-    BugTable = b"__bug_table",
-    /// x86's unwind table: addresses.
-    OrcIp = b".orc_unwind_ip",
-    /// x86's unwind table: entries.
-    Orc = b".orc_unwind",
-    /// Calls of the function tracer.
-    Mcount = b"__mcount_loc",
-    /// Calls that are patched.
-    StaticCallSites = b".static_call_sites",
 }
 
 /// Where they are.

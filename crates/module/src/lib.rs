@@ -69,7 +69,7 @@ pub use policy::{Blocks, Names, Policy, Rounding, Stubs};
 pub use region::{Block, Region, RegionKind, Rights};
 pub use resolve::Use;
 pub use symbols::{Export, ModuleId, SymbolTable, Symbols};
-pub use tables::{LiveTable, TableKind};
+pub use tables::LiveTable;
 
 /// A loaded module whose init regions are gone, or what was wrong.
 pub type Loaded<H> =

@@ -13,7 +13,7 @@ use crate::plan::{Place, Plan};
 use crate::relocate::Relocator;
 use crate::resolve::{self, Use};
 use crate::symbols::{ModuleId, Symbols};
-use crate::tables::{Forms, LiveTable};
+use crate::tables;
 
 /// A module whose bytes are finished, and that nothing can reach yet.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl<'f, 'a> Plan<'f, 'a> {
         let mut relocator = Relocator::new(&addresses, &resolved.values, pointers, &mut images);
         relocator.relocate_all()?;
         let stubs = relocator.stub_count();
-        sort_tables(&addresses, &mut images);
+        tables::sort_exceptions(self, |place| addresses.of(place), &mut images);
         kallsyms::fill(self, &resolved.values, &mut images).ok_or(Error::NoRoom("names"))?;
         Ok(Linked {
             plan: self,
@@ -83,13 +83,6 @@ impl<'p, 'f, 'a, M: Memory> Linked<'p, 'f, 'a, M> {
             block.bytes().get(range(place, size)?)
         });
         found.unwrap_or_default()
-    }
-
-    pub(crate) fn live_tables(&self, forms: &Forms) -> Vec<LiveTable> {
-        forms.find(self.plan.file(), |id| {
-            let address = self.section_address(id)?;
-            Some((self.plan.place(id)?, address, self.plan.size(id)))
-        })
     }
 
     pub(crate) fn into_memory(self) -> Vec<M> {
@@ -202,22 +195,6 @@ impl Pointers {
             }
         };
         Ok(Self { module, kernel })
-    }
-}
-
-/// Sorts the tables that kernels search, now that the addresses in them are known (Linux,
-/// `kernel/module/main.c`, post_relocation).
-fn sort_tables(addresses: &Addresses<'_, '_, '_>, images: &mut [&mut [u8]]) {
-    let plan = addresses.plan;
-    let forms = Forms::new(plan.file());
-    let tables = forms.find(plan.file(), |id| {
-        let place = plan.place(id)?;
-        Some((place, addresses.of(place), plan.size(id)))
-    });
-    for table in &tables {
-        if let Some(image) = images.get_mut(table.place.block.index()) {
-            forms.sort(table, image);
-        }
     }
 }
 

@@ -41,6 +41,8 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Range;
 
+use klink_tables::Numbers;
+
 use crate::error::Error;
 use crate::host::{Host, LoadError};
 use crate::license;
@@ -49,7 +51,7 @@ use crate::modules::{Modules, State};
 use crate::placement::Memory;
 use crate::region::{Block, RegionKind};
 use crate::symbols::{Export, ModuleId};
-use crate::tables::{Forms, LiveTable};
+use crate::tables::{self, LiveTable, Tables};
 
 /// The module still has its init regions.
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +87,23 @@ struct Held<M> {
     blocks: Vec<Block>,
     memory: Vec<Option<M>>,
     sections: Vec<LiveSection>,
-    forms: Forms,
+    numbers: Numbers,
+    machine: u16,
     tables: Vec<LiveTable>,
     functions: Functions,
     dropped_entries: u64,
     freed: u64,
+}
+
+impl<M> Held<M> {
+    fn tables(&mut self) -> Tables<'_, M> {
+        Tables {
+            numbers: self.numbers,
+            machine: self.machine,
+            tables: &mut self.tables,
+            blocks: &mut self.memory,
+        }
+    }
 }
 
 /// What [`Live::discard_init`] gives: in any case a module without init.
@@ -126,9 +140,8 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
         }
         let functions = self.functions();
         let sections = self.live_sections();
-        let forms = Forms::new(file);
-        let tables = self.live_tables(&forms);
         let blocks = self.plan().blocks().to_vec();
+        let plan = self.plan();
         let memory = self.into_memory();
         let mut live = Live {
             state: Box::new(Held {
@@ -136,14 +149,19 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
                 blocks,
                 memory: memory.into_iter().map(Some).collect(),
                 sections,
-                forms,
-                tables,
+                numbers: tables::numbers(file),
+                machine: file.arch().machine,
+                tables: Vec::new(),
                 functions,
                 dropped_entries: 0,
                 freed: 0,
             }),
             stage: PhantomData,
         };
+        let init = live.init_ranges();
+        let mut tables = live.state.tables();
+        tables.find(plan);
+        tables.prepare(&init);
         match live.start(host, &name) {
             Ok(()) => {
                 modules.set_state(id, State::Live);
@@ -238,9 +256,7 @@ impl<M: Memory> Live<M, WithInit> {
     pub fn discard_init<H: Host<Memory = M>>(mut self, host: &mut H) -> Discarded<M, H::Error> {
         let freed: Vec<Range<u64>> = self.init_ranges();
         let state = &mut *self.state;
-        let gone = state
-            .forms
-            .trim(&mut state.tables, &freed, &mut state.memory);
+        let gone = state.tables().trim(&freed);
         state.dropped_entries += gone;
         if gone > 0 {
             host.trimmed(&state.tables);

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 use klink_arch::LoaderPointer;
-use klink_tables::modinfo;
+use klink_tables::{modinfo, versions};
 
 use crate::elf::{RawSymbol, SHN_ABS, SHN_COMMON, SHN_LIVEPATCH, SHN_UNDEF, STB_WEAK};
 use crate::error::{Error, Unresolved, Why};
@@ -17,6 +17,7 @@ use crate::id::{SectionId, SymbolId};
 use crate::known::Known;
 use crate::license;
 use crate::symbols::{Export, ModuleId, Symbols};
+use crate::tables;
 
 /// An undefined symbol of the module and what it was resolved with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -180,7 +181,7 @@ impl<'f, 'a> Resolver<'f, 'a> {
             match self.version(name) {
                 Some(wanted) if wanted == found => {}
                 Some(wanted) => return Some(Why::Version { wanted, found }),
-                None if self.file.known(Known::Versions).is_none() => {}
+                None if !self.has_versions() => {}
                 None => return Some(Why::NoVersion),
             }
         }
@@ -196,6 +197,13 @@ impl<'f, 'a> Resolver<'f, 'a> {
             .any(|entry| entry.key == b"import_ns" && entry.value == namespace)
     }
 
+    fn has_versions(&self) -> bool {
+        let known = [Known::Versions, Known::ExtendedCrcs];
+        known
+            .into_iter()
+            .any(|known| self.file.known(known).is_some())
+    }
+
     /// The CRC that the module was built with.
     fn version(&mut self, name: &[u8]) -> Option<u32> {
         let file = self.file;
@@ -204,19 +212,15 @@ impl<'f, 'a> Resolver<'f, 'a> {
     }
 }
 
-/// The module's `__versions`: a CRC in a word and a name, 64 bytes together
-/// (Linux, `include/linux/module.h`, struct modversion_info).
+/// What the module says about the symbols that it uses; of several the first counts.
 fn versions<'a>(file: &ModuleFile<'a>) -> HashMap<&'a [u8], u32> {
-    const ENTRY: usize = 64;
-    let format = file.format();
-    let entries = file.known_contents(Known::Versions).chunks_exact(ENTRY);
-    let word = format.word_size() as usize;
-    let mut versions = HashMap::with_capacity(entries.len());
-    for entry in entries {
-        let name = crate::elf::c_string(entry, word as u32).unwrap_or_default();
-        // ppc64 keeps a dot in front of names here too
-        let crc = format.word(entry, 0).unwrap_or_default() as u32;
-        versions.entry(name).or_insert(crc);
+    let numbers = tables::numbers(file);
+    let plain = versions::versions(numbers, file.known_contents(Known::Versions));
+    let crcs = file.known_contents(Known::ExtendedCrcs);
+    let names = file.known_contents(Known::ExtendedNames);
+    let mut found = HashMap::new();
+    for version in versions::extended(numbers, crcs, names).chain(plain) {
+        found.entry(version.name).or_insert(version.crc);
     }
-    versions
+    found
 }

@@ -101,7 +101,13 @@ fn region_of(
     section: &Section,
 ) -> Option<RegionKind> {
     let is = |known| file.known(known) == Some(id);
-    if !section.is_allocated() || is(Known::Modinfo) || is(Known::Versions) {
+    let not_loaded = [
+        Known::Modinfo,
+        Known::Versions,
+        Known::ExtendedCrcs,
+        Known::ExtendedNames,
+    ];
+    if !section.is_allocated() || not_loaded.into_iter().any(is) {
         return None;
     }
     if is(Known::PerCpu) {

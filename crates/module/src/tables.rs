@@ -1,192 +1,275 @@
 //! The tables of a module that point at its code: which there are, and what happens to them.
 //!
 //! They are found by the names of their sections, as in Linux (`kernel/module/main.c`,
-//! find_module_sections, and each architecture's `module_finalize`). After init has returned, entries
-//! that point into what is freed are dropped.
+//! find_module_sections, and each architecture's `module_finalize`); what their entries look like and
+//! what becomes of them is in [`klink_tables::catalog`]. Before a kernel sees them they are sorted, or
+//! split into what stays and what is about init; after init has returned, no entry is left that points
+//! at what is freed.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use klink_tables::orc::{self, OrcForm, OrcMut};
-use klink_tables::table::{EntryForm, TableMut};
-use klink_tables::{Numbers, exception};
+use klink_tables::catalog::{self, AfterInit};
+use klink_tables::orc::{self, OrcMut};
+use klink_tables::table::{Entry, EntryForm, TableMut, select};
+use klink_tables::{Numbers, eh_frame};
 
 use crate::file::ModuleFile;
-use crate::known::Known;
 use crate::layout::range;
 use crate::placement::Memory;
-use crate::plan::Place;
-
-/// What a table is for.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum TableKind {
-    /// `__ex_table`: where to go on after a fault. Sorted.
-    Exceptions,
-    /// `.orc_unwind_ip`: x86's unwind table, addresses. Sorted, with [`OrcEntries`](Self::OrcEntries).
-    OrcAddresses,
-    /// `.orc_unwind`: x86's unwind table, entries.
-    OrcEntries,
-}
+use crate::plan::{Place, Plan};
 
 /// A table of a loaded module.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct LiveTable {
-    /// What it is for.
-    pub kind: TableKind,
+    /// The name of its section.
+    pub name: String,
+    /// What klink knows about it.
+    pub known: &'static catalog::Known,
+    /// What the entries that hold addresses look like; `None`: they hold none.
+    pub form: Option<&'static EntryForm>,
     /// Its run address.
     pub address: u64,
     /// Bytes of the entries that count.
     pub size: u64,
-    /// Bytes of an entry.
-    pub entry_size: u64,
-    pub(crate) place: Place,
+    /// How many of its entries, the last ones, are about init and go with it
+    /// ([`AfterInit::Split`]).
+    pub late: u64,
+    place: Place,
 }
 
 impl LiveTable {
-    /// Number of entries that count.
+    /// Number of entries that count; 0 if they hold no addresses.
     #[must_use]
-    pub const fn len(&self) -> u64 {
-        self.size / self.entry_size
+    pub fn len(&self) -> u64 {
+        self.form.map_or(0, |form| self.size / form.size() as u64)
     }
 
     /// Whether no entry counts.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
     }
 
-    pub(crate) fn bytes<'i>(&self, image: &'i mut [u8]) -> &'i mut [u8] {
+    fn bytes<'i>(&self, image: &'i mut [u8]) -> &'i mut [u8] {
         let range = range(self.place, self.size);
-        range
-            .and_then(|range| image.get_mut(range))
-            .unwrap_or_default()
+        let bytes = range.and_then(|range| image.get_mut(range));
+        bytes.unwrap_or_default()
+    }
+
+    fn is(&self, section: &str) -> bool {
+        self.name == section
     }
 }
 
-/// How the tables of a module's architecture look.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Forms {
-    numbers: Numbers,
-    exceptions: Option<&'static EntryForm>,
-    orc: Option<&'static OrcForm>,
+/// How numbers are written in the kernel that a module is for.
+pub(crate) fn numbers(file: &ModuleFile<'_>) -> Numbers {
+    let arch = file.arch();
+    Numbers {
+        word: arch.class.into(),
+        endian: arch.endian,
+    }
 }
 
-impl Forms {
-    pub(crate) fn new(file: &ModuleFile<'_>) -> Self {
-        let arch = file.arch();
-        let numbers = Numbers {
-            word: arch.class.into(),
-            endian: arch.endian,
-        };
-        let table = file.known_contents(Known::ExTable);
-        Self {
-            numbers,
-            exceptions: exception::form(arch.machine, numbers, table),
-            orc: orc::form(arch.machine),
+/// Sorts the exception table, which Linux does as soon as it is relocated (`kernel/module/main.c`,
+/// post_relocation).
+pub(crate) fn sort_exceptions(
+    plan: &Plan<'_, '_>,
+    address: impl Fn(Place) -> u64,
+    images: &mut [&mut [u8]],
+) {
+    let file = plan.file();
+    let found = file.known(crate::known::Known::ExTable).and_then(|id| {
+        let place = plan.place(id)?;
+        let image = images.get_mut(place.block.index())?;
+        let bytes = image.get_mut(range(place, plan.size(id))?)?;
+        Some((place, bytes))
+    });
+    if let Some((place, bytes)) = found
+        && let Some(known) = catalog::find(b"__ex_table")
+        && let Some(form) = known.form(file.arch().machine, numbers(file), bytes)
+    {
+        TableMut::new(form, numbers(file), bytes, address(place)).sort();
+    }
+}
+
+/// The tables of a module with the memory that they are in.
+pub(crate) struct Tables<'t, M> {
+    pub(crate) numbers: Numbers,
+    pub(crate) machine: u16,
+    pub(crate) tables: &'t mut Vec<LiveTable>,
+    pub(crate) blocks: &'t mut [Option<M>],
+}
+
+impl<M: Memory> Tables<'_, M> {
+    /// Finds the tables that outlive init.
+    pub(crate) fn find(&mut self, plan: &Plan<'_, '_>) {
+        let (file, numbers) = (plan.file(), self.numbers);
+        for (id, place) in plan.places() {
+            let Some(section) = file.section(id) else {
+                continue;
+            };
+            let name = file.section_name(section);
+            let Some(known) = catalog::find(name).filter(|_| !place.region.is_init()) else {
+                continue;
+            };
+            let Some(block) = self.block(place) else {
+                continue;
+            };
+            let (base, size) = (block.address(), plan.size(id));
+            let bytes = range(place, size).and_then(|range| block.bytes().get(range));
+            let bytes = bytes.unwrap_or_default();
+            let form = known.form(file.arch().machine, numbers, bytes);
+            self.tables.push(LiveTable {
+                name: String::from_utf8_lossy(name).into_owned(),
+                known,
+                form,
+                address: base.wrapping_add(place.offset),
+                size,
+                late: 0,
+                place,
+            });
         }
     }
 
-    /// Bytes of an entry of the table in a section; `None` if it is no table that klink knows.
-    fn of(&self, known: Known) -> Option<(TableKind, u64)> {
-        let (kind, size) = match known {
-            Known::ExTable => (TableKind::Exceptions, self.exceptions?.size()),
-            Known::OrcIp => (TableKind::OrcAddresses, self.orc.map(|_| orc::IP.size())?),
-            Known::Orc => (TableKind::OrcEntries, self.orc?.size),
-            _ => return None,
-        };
-        Some((kind, size as u64))
+    fn block(&mut self, place: Place) -> Option<&mut M> {
+        self.blocks.get_mut(place.block.index())?.as_mut()
     }
 
-    /// The tables of a module. `place` gives a section's place, address and size.
-    pub(crate) fn find(
-        &self,
-        file: &ModuleFile<'_>,
-        place: impl Fn(crate::SectionId) -> Option<(Place, u64, u64)>,
-    ) -> Vec<LiveTable> {
-        let known = [Known::ExTable, Known::OrcIp, Known::Orc];
-        let found = known.into_iter().filter_map(|known| {
-            let (kind, entry_size) = self.of(known)?;
-            let (place, address, size) = place(file.known(known)?)?;
-            Some(LiveTable {
-                kind,
-                address,
-                size: size - size % entry_size,
-                entry_size,
-                place,
-            })
-        });
-        found.collect()
-    }
-
-    /// Sorts what kernels search.
-    pub(crate) fn sort(&self, table: &LiveTable, image: &mut [u8]) {
-        if let (TableKind::Exceptions, Some(form)) = (table.kind, self.exceptions) {
-            let bytes = table.bytes(image);
-            TableMut::new(form, self.numbers, bytes, table.address).sort();
+    /// Sorts the tables that are searched, and splits those that the kernel points into: entries
+    /// about `init` come last.
+    pub(crate) fn prepare(&mut self, init: &[Range<u64>]) {
+        for nth in 0..self.tables.len() {
+            let Some(table) = self.tables.get(nth).cloned() else {
+                break;
+            };
+            if table.is(".orc_unwind_ip") {
+                self.sort_orc(&table);
+                continue;
+            }
+            let (sorted, split) = (
+                table.known.sorted,
+                table.known.after_init == AfterInit::Split,
+            );
+            let late = self.edit(&table, |entries| {
+                if sorted {
+                    entries.sort();
+                }
+                match split {
+                    true => entries.as_table().len() - entries.split(init),
+                    false => 0,
+                }
+            });
+            if let Some(slot) = self.tables.get_mut(nth) {
+                slot.late = late.unwrap_or(0) as u64;
+            }
         }
     }
 
     /// Drops entries that point into one of the ranges of addresses `gone`, and gives the number of
-    /// dropped ones. `blocks` are the memory of all blocks.
-    pub(crate) fn trim<M: Memory>(
-        &self,
-        tables: &mut [LiveTable],
-        gone: &[Range<u64>],
-        blocks: &mut [Option<M>],
-    ) -> u64 {
+    /// dropped ones.
+    pub(crate) fn trim(&mut self, gone: &[Range<u64>]) -> u64 {
         let mut dropped = 0;
-        for nth in 0..tables.len() {
-            let [table, rest @ ..] = &mut tables[nth..] else {
+        for nth in 0..self.tables.len() {
+            let Some(table) = self.tables.get(nth).cloned() else {
                 break;
             };
-            let left = match table.kind {
-                TableKind::Exceptions => self.trim_exceptions(table, gone, blocks),
-                TableKind::OrcAddresses => {
-                    let entries = rest.iter_mut().find(|of| of.kind == TableKind::OrcEntries);
-                    entries.and_then(|entries| {
-                        let left = self.trim_orc(table, entries, gone, blocks)?;
-                        entries.size = left * entries.entry_size;
-                        Some(left)
-                    })
+            let left = match table.known.after_init {
+                AfterInit::Drop | AfterInit::Split => {
+                    self.edit(&table, |entries| entries.trim(gone) as u64)
                 }
-                TableKind::OrcEntries => None,
+                AfterInit::DropWith(other) => self.trim_pair(&table, other, gone),
+                AfterInit::Own => {
+                    dropped += self.trim_frames(&table, gone);
+                    None
+                }
+                AfterInit::GoWith(_) | AfterInit::Nothing => None,
             };
-            if let Some(left) = left {
+            if let (Some(left), Some(form)) = (left, table.form)
+                && let Some(slot) = self.tables.get_mut(nth)
+            {
                 dropped += table.len() - left;
-                table.size = left * table.entry_size;
+                slot.size = left * form.size() as u64;
+                slot.late = 0;
             }
         }
         dropped
     }
 
-    fn trim_exceptions<M: Memory>(
-        &self,
+    /// Changes a table; `None` if its entries hold no addresses.
+    fn edit<T>(
+        &mut self,
         table: &LiveTable,
-        gone: &[Range<u64>],
-        blocks: &mut [Option<M>],
-    ) -> Option<u64> {
-        let block = blocks.get_mut(table.place.block.index())?.as_mut()?;
-        let bytes = table.bytes(block.bytes());
-        let mut table = TableMut::new(self.exceptions?, self.numbers, bytes, table.address);
-        Some(table.trim(gone) as u64)
+        change: impl FnOnce(&mut TableMut<'_>) -> T,
+    ) -> Option<T> {
+        let (form, numbers) = (table.form?, self.numbers);
+        let bytes = table.bytes(self.block(table.place)?.bytes());
+        let mut entries = TableMut::new(form, numbers, bytes, table.address);
+        Some(change(&mut entries))
     }
 
-    fn trim_orc<M: Memory>(
-        &self,
-        ips: &LiveTable,
-        entries: &LiveTable,
-        gone: &[Range<u64>],
-        blocks: &mut [Option<M>],
-    ) -> Option<u64> {
-        let ranges = [ips, entries].map(|table| range(table.place, table.size));
-        let ranges = [ranges[0].clone()?, ranges[1].clone()?];
-        // both are constants, and so in one block
-        let block = blocks.get_mut(ips.place.block.index())?.as_mut()?;
-        if ips.place.block != entries.place.block {
+    /// Drops entries of a table and those of the same numbers in another.
+    fn trim_pair(&mut self, table: &LiveTable, other: &str, gone: &[Range<u64>]) -> Option<u64> {
+        let stays = |entry: &Entry<'_>| !points_into(*entry, gone);
+        let order = self.edit(table, |entries| {
+            let kept = entries.as_table().entries().filter(stays);
+            let order: Vec<usize> = kept.map(|entry| entry.index()).collect();
+            if (order.len() as u64) < table.len() {
+                entries.select(&order);
+            }
+            order
+        })?;
+        let left = order.len() as u64;
+        // symbols without CRCs have no table of these
+        let partner = self.tables.iter().position(|table| table.is(other));
+        let partner = partner.and_then(|nth| Some((nth, self.tables.get(nth)?.clone())));
+        if let Some((nth, partner)) = partner
+            && left < table.len()
+        {
+            let size = partner.size / table.len();
+            let bytes = partner.bytes(self.block(partner.place)?.bytes());
+            select(
+                bytes,
+                usize::try_from(size).ok().filter(|&size| size > 0)?,
+                &order,
+            );
+            self.tables.get_mut(nth)?.size = left * size;
+        }
+        Some(left)
+    }
+
+    fn trim_frames(&mut self, table: &LiveTable, gone: &[Range<u64>]) -> u64 {
+        let numbers = self.numbers;
+        let Some(block) = self.block(table.place) else {
+            return 0;
+        };
+        let bytes = table.bytes(block.bytes());
+        eh_frame::trim(numbers, bytes, table.address, gone) as u64
+    }
+
+    /// Sorts the two halves of x86's unwind table together.
+    fn sort_orc(&mut self, ips: &LiveTable) -> Option<()> {
+        let form = orc::form(self.machine)?;
+        let entries = self.tables.iter().find(|table| table.is(".orc_unwind"))?;
+        if entries.place.block != ips.place.block {
             return None;
         }
+        let ranges = [
+            range(ips.place, ips.size)?,
+            range(entries.place, entries.size)?,
+        ];
+        let numbers = self.numbers;
+        let block = self.block(ips.place)?;
         let [ip_bytes, entry_bytes] = block.bytes().get_disjoint_mut(ranges).ok()?;
-        let orc = OrcMut::new(self.orc?, self.numbers, ip_bytes, ips.address, entry_bytes);
-        Some(orc.ok()?.trim(gone) as u64)
+        let mut orc = OrcMut::new(form, numbers, ip_bytes, ips.address, entry_bytes).ok()?;
+        orc.sort();
+        Some(())
     }
+}
+
+fn points_into(entry: Entry<'_>, ranges: &[Range<u64>]) -> bool {
+    entry
+        .targets()
+        .any(|target| ranges.iter().any(|range| range.contains(&target)))
 }

@@ -133,10 +133,18 @@ impl LinuxStubs {
         self.counts.get(id.index()).copied().unwrap_or(0).into()
     }
 
-    /// Where stubs of the core (0) or of init (1) are, and how many fit.
+    /// The section for stubs of the core or of init, which may be the same, and how many fit.
     pub(crate) fn holder(&self, init: bool) -> Option<(SectionId, u64)> {
-        let nth = usize::from(init);
-        Some((*self.holders?.get(nth)?, *self.room.get(nth)?))
+        let [core, of_init] = self.holders?;
+        match init && core != of_init {
+            true => Some((of_init, self.room[1])),
+            false => Some((core, self.room[0])),
+        }
+    }
+
+    /// What stubs for branches of a section are kept under: where they are.
+    pub(crate) fn area_key(&self, section: SectionId, init: bool) -> SectionId {
+        self.holder(init).map_or(section, |(holder, _)| holder)
     }
 
     pub(crate) fn bytes_before(&self, id: SectionId) -> u64 {

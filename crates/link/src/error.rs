@@ -119,12 +119,16 @@ pub enum LinkError {
         passes: u32,
     },
     /// A section does not fit into its region of memory.
-    #[error(
-        "section `{section}' will not fit in region `{region}': region `{region}' overflowed by {over} bytes"
-    )]
-    RegionOverflow {
-        /// The section.
+    #[error("section `{section}' will not fit in region `{region}'")]
+    SectionDoesNotFit {
+        /// The first section that does not.
         section: String,
+        /// The region.
+        region: String,
+    },
+    /// The sections of a memory region are larger together than the region.
+    #[error("region `{region}' overflowed by {over} byte{}", if *.over == 1 { "" } else { "s" })]
+    RegionOverflow {
         /// The region.
         region: String,
         /// Bytes that are too many.

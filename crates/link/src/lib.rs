@@ -107,6 +107,7 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
         sources
             .externs()
             .chain(image::entry_symbol(options, &sources)),
+        script::FirstPass::new(&sources),
         &storage,
         wanted.map(target::ident),
     )?;

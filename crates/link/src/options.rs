@@ -304,6 +304,8 @@ pub struct Definition {
     pub expression: String,
     /// How many of `-T`'s scripts stand before it on the command line.
     pub scripts_before: usize,
+    /// How many inputs stand before it.
+    pub inputs_before: usize,
 }
 
 /// `--compress-debug-sections`.

@@ -223,8 +223,8 @@ impl<'a> OrphanPlacer<'a> {
     }
 
     /// The output section for an orphan. `apart` says that it must not share one, `made` that the
-    /// linker made it: GNU ld knows no contents of such a section yet when it places it, so it
-    /// belongs with no other section and comes first.
+    /// linker made it: GNU ld knows no contents of its build-id yet when it places it, so that it
+    /// belongs with no other section and comes first (ld/ldelf.c, `ldelf_setup_build_id`).
     pub(crate) fn place(
         &mut self,
         name: &'a [u8],
@@ -239,7 +239,9 @@ impl<'a> OrphanPlacer<'a> {
         let kind = kind_of(section);
         let output = self.sections.push(OutputSection::new(name));
         let mut traits = Traits::of(section);
-        traits.set(Traits::CONTENTS, traits.contains(Traits::CONTENTS) && !made);
+        if made && section.section_type == elf::SHT_NOTE.0 {
+            traits -= Traits::CONTENTS;
+        }
         let Some(kind) = kind else {
             // Debugging sections go to the end.
             let after = self.statement_order.last;

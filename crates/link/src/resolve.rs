@@ -2,7 +2,7 @@
 //! groups are kept. Objects join one after another in command-line order, since both depend on it.
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use object::elf;
 
 use crate::error::LinkError;
@@ -118,6 +118,10 @@ pub struct Resolved<'a> {
     pub(crate) archive_members: Vec<(ObjectId, &'a [u8])>,
     /// The files that the link was given, in order.
     pub(crate) inputs: Vec<GivenInput>,
+    /// What objects say of symbols that the script assigns.
+    overridden: HashMap<GlobalId, Definition, RandomState>,
+    /// Symbols that scripts in front of the inputs to come assign: archives are not searched for them.
+    pub(crate) assigned_early: HashSet<&'a [u8], RandomState>,
     /// Symbols defined more than once.
     pub errors: Vec<LinkError>,
     /// Whether a second definition of a symbol is ignored instead of an error.
@@ -195,11 +199,21 @@ impl<'a> Resolved<'a> {
     pub(crate) fn define_by_script(&mut self, name: &'a [u8], hidden: bool) -> GlobalId {
         let id = self.mention(name);
         let global = &mut self.globals[id];
+        match global.definition {
+            Definition::Script | Definition::Undefined { .. } => {}
+            definition => _ = self.overridden.insert(id, definition),
+        }
         global.definition = Definition::Script;
         if hidden {
             global.other = stricter(global.other & 3, elf::STV_HIDDEN.0);
         }
         id
+    }
+
+    /// What objects say of a symbol that the script assigns, if they define it: it counts until the
+    /// script comes to its assignment.
+    pub(crate) fn overridden(&self, id: GlobalId) -> Option<Definition> {
+        self.overridden.get(&id).copied()
     }
 
     /// The section that a symbol of `object` is defined in, and its offset there. A global leads to
@@ -213,6 +227,15 @@ impl<'a> Resolved<'a> {
                 _ => return None,
             },
         };
+        self.place_in_object(object, symbol)
+    }
+
+    /// The section that `object` itself defines a symbol in, and its offset there.
+    pub(crate) fn place_in_object(
+        &self,
+        object: ObjectId,
+        symbol: u32,
+    ) -> Option<(SectionId, u64)> {
         let symbol = self.objects[object].symbols.get(symbol as usize)?;
         let SymbolPlace::Section(index) = symbol.place else {
             return None;
@@ -312,6 +335,9 @@ impl<'a> Resolved<'a> {
 
     /// Which archive member that defines `name` should join.
     pub fn demand(&self, name: &[u8]) -> Demand {
+        if self.assigned_early.contains(name) {
+            return Demand::None;
+        }
         match self.global(name).map(|id| self.globals[id].definition) {
             Some(Definition::Undefined { weak: false }) => Demand::Any,
             Some(Definition::Common { .. }) => Demand::Data,

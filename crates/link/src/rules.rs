@@ -1,6 +1,6 @@
 //! What the linker executes of a script: output rules with their patterns, and statements.
 
-use klink_script::{Expr, FilePattern, Pattern, Placement, SectionType};
+use klink_script::{Expr, FilePattern, OverlayPart, Pattern, Placement, SectionType};
 
 use crate::pattern_index::Match;
 
@@ -53,6 +53,8 @@ pub(crate) struct OutputSpec {
     pub subalign: Option<Expr>,
     /// Regions, segments and fill.
     pub placement: Placement,
+    /// What it is of an OVERLAY.
+    pub overlay: Option<OverlayPart>,
 }
 
 /// ONLY_IF_RO and ONLY_IF_RW.

@@ -162,6 +162,17 @@ pub struct OutputSection {
     pub statements: Vec<Spanned<Statement>>,
     /// What follows the closing brace.
     pub placement: Placement,
+    /// What it is of an OVERLAY. The parser leaves that to who takes overlays apart.
+    pub overlay: Option<OverlayPart>,
+}
+
+/// What makes a section of an OVERLAY different from others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OverlayPart {
+    /// Whether it is the first, where the others are loaded behind.
+    pub is_first: bool,
+    /// For the last: where the location counter goes, the end of the largest.
+    pub end: Option<Expr>,
 }
 
 impl OutputSection {

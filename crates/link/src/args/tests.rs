@@ -253,6 +253,7 @@ fn definitions_keep_their_place_among_scripts() {
                 symbol,
                 expression,
                 scripts_before,
+                ..
             } = definition;
             (symbol.as_str(), expression.as_str(), *scripts_before)
         })

@@ -1,6 +1,7 @@
 //! Common symbols get room: each in a section `COMMON` of the object that has the winning mention,
 //! which scripts place with `*(COMMON)`.
 
+use hashbrown::HashSet;
 use object::elf;
 
 use crate::id::{GlobalId, IdVec, ObjectId};
@@ -8,6 +9,7 @@ use crate::input::InputSection;
 use crate::layout::align_up;
 use crate::options::SortCommon;
 use crate::resolve::{Definition, MadePlace, Resolved};
+use crate::script::{Sources, assigned_names};
 
 /// What patterns of scripts call the sections of common symbols.
 pub(crate) const NAME: &[u8] = b"COMMON";
@@ -16,13 +18,19 @@ pub(crate) const NAME: &[u8] = b"COMMON";
 /// `lang_common`).
 const MAX_SORTED_POWER: [u32; 2] = [4, 5];
 
-/// Gives every common symbol its place.
-pub(super) fn allocate(resolved: &mut Resolved<'_>, sort: Option<SortCommon>) {
+/// Gives every common symbol its place, except those that a script assigns (ld/ldlang.c,
+/// `lang_process`, where assignments come first).
+pub(super) fn allocate(resolved: &mut Resolved<'_>, sources: &Sources, sort: Option<SortCommon>) {
+    let assigned: HashSet<GlobalId> = assigned_names(sources)
+        .filter_map(|name| resolved.global(name.as_bytes()))
+        .collect();
     let mut per_object: IdVec<ObjectId, Vec<GlobalId>> =
         IdVec::filled(Vec::new(), resolved.objects.len());
     let mut any = false;
     for (id, global) in resolved.globals.iter_ids() {
-        if let Definition::Common { object, .. } = global.definition {
+        if let Definition::Common { object, .. } = global.definition
+            && !assigned.contains(&id)
+        {
             per_object[object].push(id);
             any = true;
         }

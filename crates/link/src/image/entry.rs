@@ -72,9 +72,16 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// The symbol that is the entry, for archives to be searched for it.
+/// The symbol that is the entry, for archives to be searched for it; that of a shared object only if
+/// the command line names it (ld/ldemul.c, `after_open_default`).
 pub(crate) fn symbol<'s>(options: &'s Options, sources: &'s Sources) -> Option<&'s str> {
-    name(options, sources).filter(|name| number(name).is_none())
+    let is_program = matches!(
+        options.output_kind,
+        OutputKind::Executable | OutputKind::Pie
+    );
+    let counts = is_program || options.entry.is_some();
+    let name = name(options, sources).filter(|_| counts);
+    name.filter(|name| number(name).is_none())
 }
 
 /// The symbols that the command line and scripts say are needed: they stay in the symbol table even

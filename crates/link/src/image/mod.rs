@@ -70,7 +70,7 @@ pub(crate) fn link<'a>(
     build_id: Option<BuildIdNote>,
     mut clock: Clock,
 ) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
-    common::allocate(&mut resolved, options.sort_common);
+    common::allocate(&mut resolved, sources, options.sort_common);
     let made = MadeSections::add(&mut resolved, options, arch, storage);
     let program = script::compile(sources, storage, &mut resolved, false)?;
     wrap::check_required(options, &resolved)?;

@@ -31,11 +31,25 @@ impl Region {
 }
 
 /// A region, by number; the default one is number 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct RegionId(usize);
 
 /// The region without a name, which is all memory.
 pub(super) const DEFAULT: RegionId = RegionId(0);
+
+/// What GNU ld calls it (ld/ldlang.h, `DEFAULT_MEMORY_REGION`).
+const DEFAULT_NAME: &str = "*default*";
+
+/// Why a region cannot have another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadAlias {
+    /// One of the two is all memory.
+    Default,
+    /// There is a region of that name.
+    Redefined,
+    /// There is no such region.
+    Unknown,
+}
 
 /// All regions of a link.
 #[derive(Clone, Debug)]
@@ -48,7 +62,7 @@ impl Regions {
     pub(super) fn new() -> Self {
         Self {
             regions: vec![Region {
-                name: "*default*".to_owned(),
+                name: DEFAULT_NAME.to_owned(),
                 aliases: Vec::new(),
                 origin: 0,
                 length: u64::MAX,
@@ -91,13 +105,17 @@ impl Regions {
         RegionId(self.regions.len() - 1)
     }
 
-    /// Gives a region a second name; `false` if there is no such region.
-    pub(super) fn alias(&mut self, alias: &str, region: &str) -> bool {
-        let Some(id) = self.find(region) else {
-            return false;
-        };
+    /// Gives a region a second name (ld/ldlang.c, `lang_memory_region_alias`).
+    pub(super) fn alias(&mut self, alias: &str, region: &str) -> Result<(), BadAlias> {
+        if [alias, region].contains(&DEFAULT_NAME) {
+            return Err(BadAlias::Default);
+        }
+        if self.find(alias).is_some() {
+            return Err(BadAlias::Redefined);
+        }
+        let id = self.find(region).ok_or(BadAlias::Unknown)?;
         self.regions[id.0].aliases.push(alias.to_owned());
-        true
+        Ok(())
     }
 
     /// The regions of scripts, in order.

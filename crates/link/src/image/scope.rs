@@ -1,6 +1,8 @@
 //! What expressions of a script see while an image is laid out.
 
-use klink_script::eval::{Lookup, PageSize, Place, Region, Scope, SectionRef, Value};
+use std::cell::Cell;
+
+use klink_script::eval::{Base, Lookup, PageSize, Place, Region, Scope, SectionRef, Value};
 
 use super::layout::{Layouter, Phase};
 use crate::id::{GlobalId, Id, OutputId};
@@ -11,6 +13,11 @@ pub(super) struct ExprScope<'s, 'a, 'l> {
     pub layouter: &'s Layouter<'a, 'l>,
     pub place: Place,
     pub dot: u64,
+    /// The symbol that gets the value.
+    pub assigned: Option<GlobalId>,
+    /// Whether the expression used that symbol's own value, and this pass has not given it a number
+    /// yet (ld/ldexp.c, `fold_name`).
+    pub uses_itself: Cell<bool>,
 }
 
 /// The number by which expressions know a section.
@@ -32,14 +39,26 @@ impl ExprScope<'_, '_, '_> {
         }
     }
 
+    /// Whether this pass has given a symbol a number that is no place.
+    fn is_number_now(&self, id: GlobalId) -> bool {
+        let symbol = self.layouter.symbols.get(&id);
+        symbol.is_some_and(|symbol| {
+            symbol.pass == self.layouter.pass && symbol.value.base == Base::Absolute
+        })
+    }
+
     fn of_global(&self, id: GlobalId, global: &Global<'_>) -> Lookup<Value> {
         let resolved = self.layouter.resolved;
         if let Some(symbol) = self.layouter.symbols.get(&id) {
             return Lookup::Known(symbol.value);
         }
-        let place = match global.definition {
+        let definition = match global.definition {
+            Definition::Script => resolved.overridden(id).unwrap_or(Definition::Script),
+            definition => definition,
+        };
+        let place = match definition {
             Definition::Object { object, symbol, .. } => {
-                match resolved.place_of_symbol(object, symbol) {
+                match resolved.place_in_object(object, symbol) {
                     Some(place) => place,
                     None => {
                         let symbol = &resolved.objects[object].symbols[symbol as usize];
@@ -77,7 +96,11 @@ impl Scope for ExprScope<'_, '_, '_> {
     }
 
     fn symbol(&self, name: &str) -> Lookup<Value> {
-        match self.layouter.resolved.global(name.as_bytes()) {
+        let id = self.layouter.resolved.global(name.as_bytes());
+        if id.is_some() && id == self.assigned && !id.is_some_and(|id| self.is_number_now(id)) {
+            self.uses_itself.set(true);
+        }
+        match id {
             Some(id) => self.of_global(id, &self.layouter.resolved.globals[id]),
             None => self.missing(),
         }
@@ -91,11 +114,13 @@ impl Scope for ExprScope<'_, '_, '_> {
         match resolved.globals[id].definition {
             Definition::Undefined { .. } => false,
             Definition::Object { .. } | Definition::Made { .. } | Definition::Common { .. } => true,
-            Definition::Script => self
-                .layouter
-                .symbols
-                .get(&id)
-                .is_some_and(|symbol| symbol.pass == self.layouter.pass),
+            // One that an object defines too is defined from the start (ld/ldexp.c,
+            // `update_definedness`).
+            Definition::Script => {
+                let symbol = self.layouter.symbols.get(&id);
+                resolved.overridden(id).is_some()
+                    || symbol.is_some_and(|symbol| symbol.pass == self.layouter.pass)
+            }
         }
     }
 

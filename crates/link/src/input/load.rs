@@ -12,7 +12,7 @@ use super::object_file::{ElfIdent, Object, SymbolPlace, parse_object};
 use crate::error::{LinkError, Result};
 use crate::options::Options;
 use crate::resolve::{Demand, GivenInput, Resolved};
-use crate::script::LoadedInput;
+use crate::script::{FirstPass, LoadedInput};
 
 /// Bytes of input from which parsing on several threads pays for starting them (measured: a pool
 /// of two takes about 0.1 ms to start, parsing takes about 1 ms for 4 MiB of objects).
@@ -56,10 +56,11 @@ pub(crate) fn load_inputs<'a, 's>(
     options: &'s Options,
     inputs: &[LoadedInput<'a>],
     needed: impl Iterator<Item = &'s str>,
+    mut first_pass: FirstPass<'_>,
     storage: &'a Storage,
     binary_ident: Option<ElfIdent>,
 ) -> Result<Resolved<'a>> {
-    let items = collect_items(inputs, storage)?;
+    let (items, numbers) = collect_items(inputs, storage)?;
     let mut parsed = parse_items(&items)?.into_iter();
     let mut resolved = Resolved::default();
     resolved.allow_multiple_definition = options.allow_multiple_definition;
@@ -78,6 +79,7 @@ pub(crate) fn load_inputs<'a, 's>(
     // For each archive by its place, which of its members joined already.
     let mut taken = HashMap::new();
     for position in 0..items.len() {
+        first_pass.advance(numbers[position], storage, &mut resolved);
         match &items[position] {
             Item::Object(source) => {
                 if let Some(object) = parsed.next() {
@@ -122,8 +124,13 @@ pub(crate) fn load_inputs<'a, 's>(
     }
 }
 
-fn collect_items<'a>(inputs: &[LoadedInput<'a>], storage: &'a Storage) -> Result<Vec<Item<'a>>> {
+/// What joins, and for each the number of its input on the command line.
+fn collect_items<'a>(
+    inputs: &[LoadedInput<'a>],
+    storage: &'a Storage,
+) -> Result<(Vec<Item<'a>>, Vec<usize>)> {
     let mut items = Vec::new();
+    let mut numbers = Vec::new();
     for input in inputs {
         let file = input.file;
         if input.binary {
@@ -154,8 +161,9 @@ fn collect_items<'a>(inputs: &[LoadedInput<'a>], storage: &'a Storage) -> Result
                 bytes: file.bytes(),
             }));
         }
+        numbers.resize(items.len(), input.number);
     }
-    Ok(items)
+    Ok((items, numbers))
 }
 
 /// The bytes of an object, or of the first member of an archive.

@@ -6,7 +6,7 @@ use klink_script::{
     OutputSection, SectionItem, SectionSort, Span, Spanned, Statement,
 };
 
-use super::{Action, Item, Program, ScriptStatement, Sources, script_error};
+use super::{Action, Item, Program, ScriptStatement, Sources, needs, script_error};
 use crate::error::Result;
 use crate::id::GlobalId;
 use crate::input::Storage;
@@ -24,7 +24,7 @@ pub(crate) fn compile<'a>(
     relocatable: bool,
 ) -> Result<Program<'a>> {
     if !relocatable {
-        mention_symbols(sources, storage, resolved);
+        needs::mention_symbols(sources, storage, resolved);
     }
     let mut compiler = Compiler::new(sources, storage, resolved, relocatable);
     for (number, script) in sources.scripts() {
@@ -262,6 +262,22 @@ impl<'a, 's> Compiler<'a, 's> {
         Ok(())
     }
 
+    /// Refuses attributes that contradict each other (ld/ldlang.c,
+    /// `lang_enter_output_section_statement` and `lang_get_regions`).
+    fn check_attributes(&self, output: &OutputSection) -> Result<()> {
+        if let Some(align) = output.align.as_ref().filter(|_| output.align_with_input) {
+            let what = "align with input and explicit align specified";
+            return self.error(Diagnostic::new(what, align.span));
+        }
+        if output.load_address.is_some()
+            && let Some(region) = &output.placement.load_region
+        {
+            let what = "section has both a load address and a load region";
+            return self.error(Diagnostic::new(what, region.span));
+        }
+        Ok(())
+    }
+
     fn output(&mut self, output: &OutputSection) -> Result<()> {
         if self.relocatable {
             self.check_relocatable(output)?;
@@ -280,6 +296,7 @@ impl<'a, 's> Compiler<'a, 's> {
                 return self.not_yet("SPECIAL", span);
             }
         };
+        self.check_attributes(output)?;
         // In an image the layout evaluates it.
         let align = output
             .align
@@ -303,6 +320,7 @@ impl<'a, 's> Compiler<'a, 's> {
             align_with_input: output.align_with_input,
             subalign: output.subalign.clone(),
             placement: output.placement.clone(),
+            overlay: output.overlay.clone(),
         };
         let number = self.program.rules.outputs.len() as u32;
         self.program.items.push(Item::Section(number));
@@ -326,10 +344,7 @@ impl<'a, 's> Compiler<'a, 's> {
         if name == b"." {
             return None;
         }
-        if matches!(
-            assignment.kind,
-            AssignKind::Provide | AssignKind::ProvideHidden
-        ) {
+        if needs::is_provide(assignment) {
             let mentioned = self.resolved.global(name)?;
             if !matches!(
                 self.resolved.globals[mentioned].definition,
@@ -454,23 +469,6 @@ impl<'a, 's> Compiler<'a, 's> {
                 .collect(),
         };
         Ok(rule)
-    }
-}
-
-/// Makes every symbol that the scripts' assignments and assertions name one that the link needs, so
-/// that PROVIDE gives it (ld/ldexp.c, `fold_name`, which adds such names to the undefined symbols).
-fn mention_symbols<'a>(sources: &Sources, storage: &'a Storage, resolved: &mut Resolved<'a>) {
-    let mut names = Vec::new();
-    for (_, script) in sources.scripts() {
-        for assignment in script.assignments() {
-            names.extend(assignment.value.symbols());
-        }
-    }
-    for name in names {
-        if resolved.global(name.as_bytes()).is_none() {
-            let id = resolved.need(storage.names.alloc(name.as_bytes().to_vec()));
-            resolved.globals[id].script_only = true;
-        }
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct LoadedInput<'a> {
     pub binary: bool,
     /// The `--start-group` or GROUP that it stands in.
     pub group: Option<u32>,
+    /// Its number among the inputs of the command line, or that of the one that led to it.
+    pub number: usize,
 }
 
 /// A command and the source that it stands in; a SECTIONS with one item, a MEMORY with one region.
@@ -71,6 +73,7 @@ pub(crate) fn load<'a>(
         pending: Vec::new(),
         names: Vec::new(),
         startup: None,
+        position: 0,
         folders: options.library_paths.clone(),
         groups: last_group(options),
         replaces_default: false,
@@ -123,6 +126,8 @@ struct Pending {
     from: Option<(usize, Span, PathBuf)>,
     /// How many scripts that were given as inputs led to it.
     depth: usize,
+    /// See [`LoadedInput::number`].
+    number: usize,
 }
 
 /// What holds for the inputs that a script names.
@@ -143,6 +148,8 @@ struct Loader<'o> {
     names: Vec<String>,
     /// The file of STARTUP.
     startup: Option<Pending>,
+    /// How many inputs of the command line stand in front of what is read now.
+    position: usize,
     /// `-L`, then SEARCH_DIR.
     folders: Vec<PathBuf>,
     groups: u32,
@@ -158,23 +165,26 @@ impl Loader<'_> {
     /// Goes through `-T`, `--defsym` and inputs in their order.
     fn command_line(&mut self) -> Result<()> {
         let options = self.options;
-        let mut inputs = options.inputs.iter();
-        let mut taken = 0;
+        let mut inputs = options.inputs.iter().enumerate().map(given);
         self.add_definitions(0)?;
         for (number, script) in options.scripts.iter().enumerate() {
-            let before = script.inputs_before.saturating_sub(taken);
-            taken += before;
-            self.pending.extend(inputs.by_ref().take(before).map(given));
+            let before = script.inputs_before.saturating_sub(self.position);
+            self.position += before;
+            self.pending.extend(inputs.by_ref().take(before));
             let first = self.pieces.len();
+            let first_source = self.sources.sources.len();
             let path = self.find_script(&script.path);
             self.read_script(&path, &Context::default(), 0)?;
             let inserts = self.pieces[first..]
                 .iter()
                 .any(|piece| matches!(piece.command.value, Command::Insert { .. }));
             self.replaces_default |= !inserts;
+            let read = first_source..self.sources.sources.len();
+            let positions = read.map(|source| (source, script.inputs_before));
+            self.sources.positions.extend(positions);
             self.add_definitions(number + 1)?;
         }
-        self.pending.extend(inputs.map(given));
+        self.pending.extend(inputs);
         Ok(())
     }
 
@@ -191,8 +201,11 @@ impl Loader<'_> {
                 klink_script::parse_assignment(&source).map_err(|error| syntax(&source, &error))?;
             let span = assignment.target.span.to(assignment.value.span);
             self.sources.sources.push(source);
+            let number = self.sources.sources.len() - 1;
+            let position = definition.inputs_before;
+            self.sources.positions.insert(number, position);
             self.pieces.push(Piece {
-                source: self.sources.sources.len() - 1,
+                source: number,
                 command: Spanned::new(Command::Assign(assignment), span),
             });
         }
@@ -224,6 +237,7 @@ impl Loader<'_> {
         opened: &mut Vec<LoadedInput<'a>>,
     ) -> Result<()> {
         let input = &pending.input;
+        self.position = pending.number;
         let path = self.find_input(&pending)?;
         self.names.push(input_name(&input.name));
         let file = storage.files.open(&path)?;
@@ -246,6 +260,7 @@ impl Loader<'_> {
             whole_archive: input.whole_archive,
             binary: input.binary,
             group: input.group,
+            number: pending.number,
         });
         Ok(())
     }
@@ -288,6 +303,7 @@ impl Loader<'_> {
                 },
                 from: Some((source, span, PathBuf::new())),
                 depth: 0,
+                number: usize::MAX,
             });
         }
     }
@@ -544,6 +560,7 @@ impl Loader<'_> {
             },
             from: Some((source, span, folder.to_path_buf())),
             depth: context.depth,
+            number: self.position,
         }
     }
 
@@ -608,11 +625,12 @@ impl Loader<'_> {
     }
 }
 
-fn given(input: &Input) -> Pending {
+fn given((number, input): (usize, &Input)) -> Pending {
     Pending {
         input: input.clone(),
         from: None,
         depth: 0,
+        number,
     }
 }
 

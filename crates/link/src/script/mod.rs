@@ -3,6 +3,7 @@
 mod compile;
 mod execute;
 mod load;
+mod needs;
 
 use klink_script::{Assertion, Assignment, Construct, DataSize, Diagnostic, Expr, Span};
 
@@ -16,6 +17,7 @@ use crate::rules::Rules;
 pub(crate) use compile::compile;
 pub(crate) use execute::{ScriptState, encode};
 pub(crate) use load::{LoadedInput, Located, Sources, load};
+pub(crate) use needs::{FirstPass, assigned_names};
 
 /// A compiled script.
 pub(crate) struct Program<'a> {

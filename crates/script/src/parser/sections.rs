@@ -112,6 +112,7 @@ impl Parser<'_> {
             constraint,
             statements,
             placement,
+            overlay: None,
         })
     }
 

@@ -36,6 +36,7 @@ pub(super) const ROWS: &[Row] = &[
                 symbol: symbol.trim().to_owned(),
                 expression: expression.to_owned(),
                 scripts_before: parser.options.scripts.len(),
+                inputs_before: parser.options.inputs.len(),
             });
             Ok(())
         }),

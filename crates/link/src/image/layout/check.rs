@@ -1,5 +1,7 @@
 //! What is refused of a finished layout.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashSet;
 
 use super::*;
@@ -18,20 +20,25 @@ impl<'a> Layouter<'a, '_> {
     /// Refuses what does not fit.
     pub(super) fn check_places(&mut self) -> Result<()> {
         let mut errors = Vec::new();
-        self.check_regions(&mut errors);
+        let full = self.check_regions(&mut errors);
         if self.options.check_sections != Some(false) {
             self.check_overlaps(&mut errors);
+            for (region, over) in full {
+                let region = self.regions.get(region).name.clone();
+                errors.push(LinkError::RegionOverflow { region, over });
+            }
         }
         LinkError::all(errors)
     }
 
     /// Refuses sections that do not fit into their regions, or belong to none where the script
-    /// declares regions (ld/ldlang.c, `lang_size_sections_1`, `os_region_check`).
-    fn check_regions(&mut self, errors: &mut Vec<LinkError>) {
+    /// declares regions (ld/ldlang.c, `lang_size_sections_1`, `os_region_check`). Gives the regions
+    /// that are too full, and by how many bytes.
+    fn check_regions(&mut self, errors: &mut Vec<LinkError>) -> BTreeMap<RegionId, u64> {
+        let mut full = BTreeMap::<RegionId, u64>::new();
         if self.regions.is_empty() {
-            return;
+            return full;
         }
-        let mut full = HashMap::<RegionId, (usize, u64), RandomState>::default();
         for index in 0..self.items.len() {
             let LayoutItem::Section(id) = self.items[index] else {
                 continue;
@@ -64,7 +71,8 @@ impl<'a> Layouter<'a, '_> {
                 let end = start.wrapping_add(section.memory_size());
                 let bounds = self.regions.get(region);
                 let over = end.wrapping_sub(bounds.origin.wrapping_add(bounds.length));
-                if let Some((_, last)) = full.get_mut(&region) {
+                if let Some(last) = full.get_mut(&region) {
+                    // By how much it overflows is known behind its last section.
                     *last = over;
                 } else if end >= bounds.origin && end - bounds.origin <= bounds.length {
                     // It fits.
@@ -75,21 +83,15 @@ impl<'a> Layouter<'a, '_> {
                         address: end,
                     });
                 } else {
-                    full.insert(region, (errors.len(), over));
-                    errors.push(LinkError::RegionOverflow {
+                    full.insert(region, over);
+                    errors.push(LinkError::SectionDoesNotFit {
                         section: name.clone(),
                         region: bounds.name.clone(),
-                        over,
                     });
                 }
             }
         }
-        // By how much a region overflows is known behind its last section.
-        for (error, last) in full.into_values() {
-            if let LinkError::RegionOverflow { over, .. } = &mut errors[error] {
-                *over = last;
-            }
-        }
+        full
     }
 
     /// Refuses sections that share addresses (ld/ldlang.c, `lang_check_section_addresses`): those

@@ -122,9 +122,9 @@ impl<'a> Layouter<'a, '_> {
             }
             Action::Assert(assertion) => self.check(statement, assertion, place, *dot),
             Action::Assign { assignment, global } if assignment.target.value != "." => {
-                self.update_dot[output] = true;
                 match *global {
                     Some(global) => {
+                        self.update_dot[output] = true;
                         self.define(statement, assignment, global, place, *dot, None)?;
                         self.tell_symbol(number, global);
                         Ok(())

@@ -1,5 +1,7 @@
 //! Where sections are loaded.
 
+use klink_script::OverlayPart;
+
 use super::*;
 
 impl<'a> Layouter<'a, '_> {
@@ -13,6 +15,7 @@ impl<'a> Layouter<'a, '_> {
         (moved, own_align, align): (u64, Option<u64>, u64),
     ) -> Result<()> {
         let spec = self.spec(id);
+        let overlay = spec.and_then(|spec| spec.overlay.as_ref());
         let section = &self.outputs.sections[output];
         let (address, size) = (section.address, section.size);
         let is_alloc = section.traits.contains(Traits::ALLOC);
@@ -48,9 +51,14 @@ impl<'a> Layouter<'a, '_> {
                     }
                 }
             } else {
-                load = address
-                    .wrapping_add(last.load_address)
-                    .wrapping_sub(last.address);
+                load = match overlay {
+                    Some(OverlayPart {
+                        is_first: false, ..
+                    }) => last.load_address.wrapping_add(last.size),
+                    _ => address
+                        .wrapping_add(last.load_address)
+                        .wrapping_sub(last.address),
+                };
                 load = eval::align_up(load, align);
             }
         }
@@ -61,13 +69,14 @@ impl<'a> Layouter<'a, '_> {
             .get(region)
             .last
             .map(|last| self.outputs.sections[last].address);
-        let counts = !section.removed
+        let has_room = !section.removed
             && is_alloc
             && (size != 0
                 || match last {
                     None => address != load,
                     Some(last) => address >= last,
                 });
+        let counts = has_room || overlay.is_some_and(|part| part.is_first);
         if counts && load_region.is_none() {
             self.regions.get_mut(region).last = Some(output);
         }

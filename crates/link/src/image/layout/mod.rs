@@ -400,6 +400,8 @@ impl<'a, 'l> Layouter<'a, 'l> {
             layouter: self,
             place,
             dot,
+            assigned: None,
+            uses_itself: Cell::new(false),
         }
     }
 

@@ -68,9 +68,17 @@ impl<'a> Layouter<'a, '_> {
         dot: u64,
         near: Option<OutputId>,
     ) -> Result<()> {
-        let Some(value) = self.assigned(statement, assignment, place, dot)? else {
+        let mut scope = self.scope(place, dot);
+        scope.assigned = Some(global);
+        let value = eval::evaluate_assignment(assignment, &scope);
+        // The other passes would count its value again and again.
+        let is_too_early = scope.uses_itself.get() && self.phase != Phase::Final;
+        let Some(value) = self.known(statement.source, value)? else {
             return Ok(());
         };
+        if is_too_early {
+            return Ok(());
+        }
         let copy_of = match (&assignment.value.kind, assignment.op) {
             (ExprKind::Symbol(name), AssignOp::Set) => self.resolved.global(name.as_bytes()),
             _ => None,
@@ -194,8 +202,9 @@ impl<'a> Layouter<'a, '_> {
         if self.ignored[output] {
             return Ok(());
         }
+        *dot = dot.wrapping_add(self.outputs.sections[output].memory_size());
+        self.leave_overlay(id, dot)?;
         let section = &self.outputs.sections[output];
-        *dot = dot.wrapping_add(section.memory_size());
         if section.traits.intersects(Traits::ALLOC | Traits::LOAD) {
             self.regions.get_mut(region).current = *dot;
             if let Some(load_region) = load_region
@@ -236,6 +245,19 @@ impl<'a> Layouter<'a, '_> {
         }
         self.contents(id, output, address)?;
         if !self.ignored[output] {
+            *dot = end;
+            self.leave_overlay(id, dot)?;
+        }
+        Ok(())
+    }
+
+    /// Behind the last section of an overlay `.` is behind the largest, for its region too
+    /// (ld/ldlang.c, `lang_leave_overlay`).
+    fn leave_overlay(&self, id: StatementId, dot: &mut u64) -> Result<()> {
+        if let Some(spec) = self.spec(id)
+            && let Some(end) = spec.overlay.as_ref().and_then(|part| part.end.as_ref())
+            && let Some(end) = self.address(end, spec.source, *dot)?
+        {
             *dot = end;
         }
         Ok(())
@@ -314,13 +336,21 @@ impl<'a> Layouter<'a, '_> {
     pub(super) fn remove_empty_sections(&mut self) {
         let keeps_inputs = self.options.emit_relocations;
         let mut removed = IdVec::filled(false, self.outputs.sections.len());
+        let mut ends_overlay = IdVec::filled(false, self.outputs.sections.len());
+        for id in self.statements.ids() {
+            let part = self.spec(id).and_then(|spec| spec.overlay.as_ref());
+            let ends = part.is_some_and(|part| part.end.is_some());
+            if let Some(output) = self.statements[id].output.filter(|_| ends) {
+                ends_overlay[output] = true;
+            }
+        }
         for (id, section) in self.outputs.sections.iter_ids() {
             let has_input = section
                 .sections()
                 .any(|input| keeps_inputs && !self.is_gone(input));
             if section.size == 0 && !section.keep && !has_input {
                 removed[id] = true;
-                self.ignored[id] = !self.update_dot[id];
+                self.ignored[id] = !self.update_dot[id] && !ends_overlay[id];
             }
         }
         let mut kept = Vec::with_capacity(self.outputs.order.len());

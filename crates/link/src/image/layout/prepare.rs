@@ -1,31 +1,60 @@
 //! What is known of regions, alignments and types before the first pass.
 
 use super::*;
+use crate::image::regions::BadAlias;
 use crate::options::Magic;
 
 impl<'a> Layouter<'a, '_> {
+    /// Adds the regions. Their numbers may name symbols that the script gives a number
+    /// (ld/ldlang.c, `lang_do_memory_regions`).
     pub(super) fn add_regions(&mut self) -> Result<()> {
         let sources = self.sources;
+        if sources.memory().next().is_some() {
+            self.assign_first();
+        }
         for located in sources.memory() {
             let (source, region) = (located.source, located.value);
             let origin = self.constant(&region.origin, source)?;
             let length = self.constant(&region.length, source)?;
             self.regions.add(region, origin, length);
         }
+        self.symbols.clear();
         for (source, alias, region) in sources.region_aliases() {
-            if !self.regions.alias(&alias.value, &region.value) {
-                return self.unknown_region(source, region);
+            if let Err(refusal) = self.regions.alias(&alias.value, &region.value) {
+                let (what, name) = match refusal {
+                    BadAlias::Default => ("alias for default memory region".to_owned(), alias),
+                    BadAlias::Redefined => {
+                        let what = "redefinition of memory region alias";
+                        (format!("{what} `{}'", alias.value), alias)
+                    }
+                    BadAlias::Unknown => {
+                        let (region_name, alias) = (&region.value, &alias.value);
+                        let what = "does not exist";
+                        (
+                            format!("memory region `{region_name}' for alias `{alias}' {what}"),
+                            region,
+                        )
+                    }
+                };
+                return self.error(source, Diagnostic::new(what, name.span));
             }
         }
         Ok(())
     }
 
-    pub(super) fn unknown_region<T>(&self, source: usize, name: &klink_script::Name) -> Result<T> {
-        let diagnostic = Diagnostic::new(
-            format!("memory region `{}' is not declared", name.value),
-            name.span,
-        );
-        self.error(source, diagnostic.help("MEMORY declares regions"))
+    /// Gives symbols the values that they have before anything is placed.
+    fn assign_first(&mut self) {
+        let program = self.program;
+        for statement in &program.statements {
+            if let Action::Assign {
+                assignment,
+                global: Some(global),
+            } = &statement.action
+            {
+                // What has no value yet may have one when sections are placed.
+                let _ = self.define(statement, assignment, *global, Place::Outside, 0, None);
+            }
+        }
     }
 
     pub(super) fn place_in_regions(&mut self) -> Result<()> {

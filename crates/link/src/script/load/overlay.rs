@@ -4,7 +4,8 @@
 
 use klink_script::{
     AssignKind, AssignOp, Assignment, BinaryOp, Command, Expr, ExprKind, Function2, Name,
-    NameFunction, OutputSection, Overlay, OverlaySection, Placement, SectionItem, Span, Spanned,
+    NameFunction, OutputSection, Overlay, OverlayPart, OverlaySection, Placement, SectionItem,
+    Span, Spanned,
 };
 
 /// The items of SECTIONS that stand for an overlay.
@@ -13,7 +14,7 @@ pub(super) fn items(overlay: &Overlay) -> Vec<Spanned<SectionItem>> {
         return Vec::new();
     };
     let mut items = Vec::new();
-    let mut before: Option<&Name> = None;
+    let mut before = None;
     let mut largest: Option<Expr> = None;
     for section in &overlay.sections {
         let (span, name) = (section.span, &section.value.name);
@@ -24,9 +25,12 @@ pub(super) fn items(overlay: &Overlay) -> Vec<Spanned<SectionItem>> {
             },
             load_address: match before {
                 None => overlay.load_address.clone(),
-                Some(_) if overlay.placement.load_region.is_some() => None,
-                Some(before) => Some(load_end(before)),
+                Some(_) => None,
             },
+            overlay: Some(OverlayPart {
+                is_first: before.is_none(),
+                end: None,
+            }),
             ..output_section(overlay, &section.value)
         };
         items.push(Spanned::new(SectionItem::Output(Box::new(output)), span));
@@ -47,12 +51,15 @@ pub(super) fn items(overlay: &Overlay) -> Vec<Spanned<SectionItem>> {
                 kind: ExprKind::Call2(Function2::Max, Box::new(other), Box::new(size)),
             },
         });
-        before = Some(name);
+        before = Some(());
     }
-    if let Some(largest) = largest {
-        let end = sum(of(NameFunction::Addr, &first.value.name), largest);
-        let dot = Spanned::new(".".to_owned(), first.span);
-        items.push(assignment(AssignKind::Plain, dot, end, first.span));
+    let mut outputs = items.iter_mut().rev();
+    let last = outputs.find_map(|item| match &mut item.value {
+        SectionItem::Output(output) => Some(output),
+        _ => None,
+    });
+    if let (Some(last), Some(largest)) = (last.and_then(|last| last.overlay.as_mut()), largest) {
+        last.end = Some(sum(of(NameFunction::Addr, &first.value.name), largest));
     }
     items
 }
@@ -91,6 +98,7 @@ fn output_section(overlay: &Overlay, section: &OverlaySection) -> OutputSection 
                 .or_else(|| overlay.placement.fill.clone()),
             ..overlay.placement.clone()
         },
+        overlay: None,
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) struct Sources {
     /// Commands in the order in which they count, after INCLUDE and INSERT. A source that includes
     /// another comes in several parts: what SECTIONS and MEMORY hold may be split between them.
     pub(super) scripts: Vec<(usize, Script)>,
+    /// How many inputs of the command line stand in front of each source; of implicit and built-in
+    /// scripts, it is not told.
+    pub(super) positions: HashMap<usize, usize>,
     /// What INCLUDE inside an output section stands for: source and statements, by the source and
     /// the place of the INCLUDE.
     pub(super) included: HashMap<(usize, Span), Included>,
@@ -70,6 +73,11 @@ impl Sources {
         self.scripts
             .iter()
             .map(|(source, script)| (*source, script))
+    }
+
+    /// How many inputs of the command line stand in front of a script that an option names.
+    pub(crate) fn position(&self, number: usize) -> Option<usize> {
+        self.positions.get(&number).copied()
     }
 
     /// The text of a script.
@@ -160,17 +168,27 @@ impl Sources {
     /// The symbol that ENTRY names, on its own or in SECTIONS; `-e` comes first (ld/ldlang.c,
     /// `lang_add_entry`).
     pub(crate) fn entry(&self) -> Option<&Name> {
-        self.last(|command| match command {
-            Command::Entry(name) => Some(name),
-            Command::Sections(items) => {
-                let mut entries = items.iter().rev().filter_map(|item| match &item.value {
-                    SectionItem::Entry(name) => Some(name),
-                    _ => None,
-                });
-                entries.next()
+        fn entry(command: &Command) -> Option<&Name> {
+            match command {
+                Command::Entry(name) => Some(name),
+                Command::Sections(items) => {
+                    let mut entries = items.iter().rev().filter_map(|item| match &item.value {
+                        SectionItem::Entry(name) => Some(name),
+                        _ => None,
+                    });
+                    entries.next()
+                }
+                _ => None,
             }
-            _ => None,
-        })
+        }
+        let entries = || {
+            let commands = self.commands();
+            commands.filter_map(|command| Some((command.source, entry(command.value)?)))
+        };
+        // Inputs that turn out to be scripts are read behind the built-in one.
+        let is_given = |(source, _): &(usize, _)| self.sources[*source].name != super::BUILT_IN;
+        let last = entries().filter(is_given).last();
+        last.or_else(|| entries().last()).map(|(_, name)| name)
     }
 
     /// The symbols that EXTERN names.

@@ -147,6 +147,7 @@ fn definitions_stand_between_the_scripts() {
         symbol: "c".into(),
         expression: "a + 4".into(),
         scripts_before: 1,
+        inputs_before: 0,
     });
     assert_eq!(bench.load().unwrap().0, ["a", "c", "b"]);
     bench.options.definitions[0].expression = "1 +".into();

@@ -13,6 +13,14 @@ use crate::id::SymbolId;
 pub(crate) const ENOENT: i32 = 2;
 /// `ENOEXEC`.
 pub(crate) const ENOEXEC: i32 = 8;
+/// `ENOSPC`.
+pub(crate) const ENOSPC: i32 = 28;
+/// `EROFS`.
+pub(crate) const EROFS: i32 = 30;
+/// `ENOSYS`.
+pub(crate) const ENOSYS: i32 = 38;
+/// `ERANGE`.
+pub(crate) const ERANGE: i32 = 34;
 /// `EWOULDBLOCK`.
 pub(crate) const EWOULDBLOCK: i32 = 11;
 /// `EBUSY`.
@@ -264,6 +272,19 @@ pub enum Error {
         /// The module that exports it, or `kernel`.
         owner: String,
     },
+    /// A parameter could not be set.
+    #[error("`{value}' {} for parameter `{name}' (err {result})", match *.result {
+        -28 => "too large",
+        _ => "invalid",
+    })]
+    Parameter {
+        /// Its name.
+        name: String,
+        /// What it was to be set to.
+        value: String,
+        /// A negative error number.
+        result: i32,
+    },
     /// The module's init function failed.
     #[error("init of module {name} returned {result}")]
     Init {
@@ -307,7 +328,7 @@ impl Error {
             Self::Exists { .. } => -EEXIST,
             Self::Busy { .. } | Self::NoExit { .. } => -EBUSY,
             Self::InUse { .. } => -EWOULDBLOCK,
-            Self::Init { result, .. } => *result,
+            Self::Init { result, .. } | Self::Parameter { result, .. } => *result,
             _ => -ENOEXEC,
         }
     }

@@ -1,6 +1,8 @@
 //! What a kernel, or a program that plays one, does for a module.
 
-use crate::error::Error;
+use klink_tables::param::Param;
+
+use crate::error::{ENOSYS, Error};
 use crate::placement::Memory;
 use crate::region::Block;
 use crate::tables::LiveTable;
@@ -58,6 +60,23 @@ pub trait Host {
     /// Waits until nobody can still be looking at what is about to be freed (Linux,
     /// `synchronize_rcu`).
     fn quiesce(&mut self) {}
+
+    /// Sets a parameter that has functions of its own (`module_param_cb`), or of the kernel that klink
+    /// does not know. `value` is `None` where there was no `=`.
+    ///
+    /// # Errors
+    /// A negative error number. Without this method, `-ENOSYS`.
+    fn set_parameter(&mut self, param: &Param, value: Option<&[u8]>) -> Result<(), i32> {
+        let _ = (param, value);
+        Err(-ENOSYS)
+    }
+
+    /// Keeps a copy of a string, with a zero byte behind it, for a parameter that is a `char *`, until
+    /// the module is gone; gives its address. `None`: there is no memory for it.
+    fn keep_string(&mut self, text: &[u8]) -> Option<u64> {
+        let _ = text;
+        None
+    }
 
     /// Calls the module's init function: 0, or a negative error number.
     fn call_init(&mut self, address: u64) -> i32;

@@ -41,6 +41,7 @@ pub mod license;
 mod link;
 mod live;
 mod modules;
+mod params;
 mod placement;
 mod plan;
 mod policy;
@@ -77,7 +78,7 @@ pub type Loaded<H> =
 
 /// Loads a module from the first byte of its file to the end of its init: all steps in order.
 ///
-/// `kernel` are the kernel's own symbols; those of loaded modules are added to them.
+/// `arguments` is its command line: `name=value`, separated by blanks. `kernel` are the kernel's own symbols; those of loaded modules are added to them.
 ///
 /// # Errors
 /// What is wrong with the module, or what the host could not do. Everything is undone then, except
@@ -87,6 +88,7 @@ pub fn load<H: Host>(
     rules: &Rules<'_>,
     policy: &Policy,
     kernel: impl Symbols,
+    arguments: &[u8],
     modules: &mut Modules,
     host: &mut H,
 ) -> Loaded<H> {
@@ -100,7 +102,7 @@ pub fn load<H: Host>(
     // bytes; every symbol that is missing is reported at once
     let linked = plan.link(placement, &modules.with_kernel(kernel))?;
     // code runs for the first time
-    let live = linked.commit(host, modules)?;
+    let live = linked.with_arguments(arguments).commit(host, modules)?;
     // nothing points at init any more
     live.discard_init(host).map_err(|(live, error)| {
         if let Err((live, _)) = live.unload(host, modules) {

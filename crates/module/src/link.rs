@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::id::{BlockId, SectionId, SymbolId};
 use crate::kallsyms;
 use crate::layout::range;
+use crate::params::Kind;
 use crate::placement::{Memory, Placement};
 use crate::plan::{Place, Plan};
 use crate::relocate::Relocator;
@@ -23,6 +24,7 @@ pub struct Linked<'p, 'f, 'a, M> {
     values: Vec<u64>,
     uses: Vec<Use>,
     stubs: u64,
+    arguments: Vec<u8>,
 }
 
 impl<'f, 'a> Plan<'f, 'a> {
@@ -56,6 +58,7 @@ impl<'f, 'a> Plan<'f, 'a> {
             values: resolved.values,
             uses: resolved.uses,
             stubs,
+            arguments: Vec::new(),
         })
     }
 }
@@ -85,8 +88,27 @@ impl<'p, 'f, 'a, M: Memory> Linked<'p, 'f, 'a, M> {
         found.unwrap_or_default()
     }
 
-    pub(crate) fn into_memory(self) -> Vec<M> {
-        self.memory
+    /// The command line that its parameters are set from when it is committed: `name=value`,
+    /// separated by blanks.
+    #[must_use]
+    pub fn with_arguments(mut self, arguments: &[u8]) -> Self {
+        self.arguments = arguments.to_vec();
+        self
+    }
+
+    pub(crate) fn into_memory(self) -> (Vec<M>, Vec<u8>) {
+        (self.memory, self.arguments)
+    }
+
+    /// The addresses of the kernel's functions that set parameters, and what they do.
+    pub(crate) fn parameter_kinds(&self) -> Vec<(u64, Kind)> {
+        let file = self.plan.file();
+        let word = file.arch().class.into();
+        let kinds = self.uses.iter().filter_map(|used| {
+            let kind = Kind::of_symbol(file.symbol_name(used.symbol), word)?;
+            Some((used.address, kind))
+        });
+        kinds.collect()
     }
 
     /// The memory of a block.

@@ -48,6 +48,7 @@ use crate::host::{Host, LoadError};
 use crate::license;
 use crate::link::Linked;
 use crate::modules::{Modules, State};
+use crate::params::{Image, Kind, Setter};
 use crate::placement::Memory;
 use crate::region::{Block, RegionKind};
 use crate::symbols::{Export, ModuleId};
@@ -91,6 +92,7 @@ struct Held<M> {
     machine: u16,
     tables: Vec<LiveTable>,
     functions: Functions,
+    unknown_parameters: Vec<String>,
     dropped_entries: u64,
     freed: u64,
 }
@@ -119,7 +121,7 @@ struct Functions {
 
 impl<M: Memory> Linked<'_, '_, '_, M> {
     /// Makes the module part of the kernel: exports its symbols, protects its memory, registers its
-    /// tables, sets its parameters and calls its init. If one of these fails, those before it are
+    /// tables, sets its parameters ([`with_arguments`](Self::with_arguments)) and calls its init. If one of these fails, those before it are
     /// undone in the opposite order, and its memory is given back.
     ///
     /// # Errors
@@ -142,7 +144,8 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
         let sections = self.live_sections();
         let blocks = self.plan().blocks().to_vec();
         let plan = self.plan();
-        let memory = self.into_memory();
+        let kinds = self.parameter_kinds();
+        let (memory, arguments) = self.into_memory();
         let mut live = Live {
             state: Box::new(Held {
                 id,
@@ -153,6 +156,7 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
                 machine: file.arch().machine,
                 tables: Vec::new(),
                 functions,
+                unknown_parameters: Vec::new(),
                 dropped_entries: 0,
                 freed: 0,
             }),
@@ -162,7 +166,7 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
         let mut tables = live.state.tables();
         tables.find(plan);
         tables.prepare(&init);
-        match live.start(host, &name) {
+        match live.start(host, &name, &kinds, &arguments) {
             Ok(()) => {
                 modules.set_state(id, State::Live);
                 Ok(live)
@@ -228,22 +232,46 @@ impl<M: Memory> Live<M, WithInit> {
         &mut self,
         host: &mut H,
         name: &str,
+        kinds: &[(u64, Kind)],
+        arguments: &[u8],
     ) -> Result<(), LoadError<H::Error>> {
         self.protect(host, false).map_err(LoadError::Host)?;
         host.register(&self.state.tables).map_err(LoadError::Host)?;
-        let result = self
-            .state
-            .functions
-            .init
-            .map_or(0, |init| host.call_init(init));
-        if result < 0 {
+        let result = self.initialize(host, name, kinds, arguments);
+        if result.is_err() {
             host.unregister(&self.state.tables);
-            return Err(LoadError::Module(Error::Init {
+        }
+        result.map_err(LoadError::Module)
+    }
+
+    /// Sets parameters and calls init.
+    fn initialize<H: Host<Memory = M>>(
+        &mut self,
+        host: &mut H,
+        name: &str,
+        kinds: &[(u64, Kind)],
+        arguments: &[u8],
+    ) -> Result<(), Error> {
+        let state = &mut *self.state;
+        let table = state.tables.iter().find(|table| table.name == "__param");
+        let mut setter = Setter {
+            table: table.map(|table| (table.address, table.size)),
+            image: Image {
+                blocks: &mut state.memory,
+                numbers: state.numbers,
+            },
+            host,
+            kinds,
+        };
+        state.unknown_parameters = setter.set_all(arguments)?;
+        let init = state.functions.init;
+        match init.map_or(0, |init| host.call_init(init)) {
+            result if result < 0 => Err(Error::Init {
                 name: name.into(),
                 result,
-            }));
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Frees what only init needed, and drops every table entry that points there.
@@ -326,6 +354,12 @@ impl<M: Memory, Stage> Live<M, Stage> {
     #[must_use]
     pub fn tables(&self) -> &[LiveTable] {
         &self.state.tables
+    }
+
+    /// The names on its command line that are none of its parameters: they were ignored.
+    #[must_use]
+    pub fn unknown_parameters(&self) -> &[String] {
+        &self.state.unknown_parameters
     }
 
     /// Table entries that were dropped with init.

@@ -79,6 +79,7 @@ fn exception_tables_are_sorted() {
             &Rules::default(),
             &policy,
             small.kernel(),
+            b"",
             &mut modules,
             &mut host,
         )
@@ -120,6 +121,7 @@ fn steps_are_taken_in_linux_order() {
         &Rules::default(),
         &policy,
         small.kernel(),
+        b"",
         &mut modules,
         &mut host,
     )
@@ -168,6 +170,7 @@ fn a_failed_init_is_undone() {
         &Rules::default(),
         &policy,
         small.kernel(),
+        b"",
         &mut modules,
         &mut host,
     )
@@ -191,7 +194,15 @@ fn modules_that_are_used_stay() {
         let policy = Policy::shared_islands(small.file().arch());
         let rules = Rules::default();
         let mut load = |bytes, modules: &mut Modules| {
-            load(bytes, &rules, &policy, small.kernel(), modules, &mut host)
+            load(
+                bytes,
+                &rules,
+                &policy,
+                small.kernel(),
+                b"",
+                modules,
+                &mut host,
+            )
         };
         let missing = load(user, &mut modules).unwrap_err();
         assert_eq!(missing.to_string(), "Unknown symbol shared (err -2)");
@@ -295,6 +306,7 @@ fn out_of_reach_says_how_far() {
         &Rules::default(),
         &policy,
         small.kernel(),
+        b"",
         &mut modules,
         &mut host,
     )
@@ -339,9 +351,137 @@ fn a_host_that_refuses_memory_gets_back_what_it_gave() {
         &Rules::default(),
         &policy,
         small.kernel(),
+        b"",
         &mut modules,
         &mut host,
     )
     .unwrap_err();
     assert!(matches!(error, LoadError::Host(_)), "{error}");
+}
+
+/// What is in a module's variable: its bytes, found by the symbol's name.
+fn variable(
+    small: &Small,
+    live: &klink_module::Live<common::host::Simulated, klink_module::InitDiscarded>,
+    name: &str,
+    size: usize,
+) -> Vec<u8> {
+    use object::{Object, ObjectSection, ObjectSymbol};
+    let object = object::File::parse(small.bytes).unwrap();
+    let symbol = object
+        .symbols()
+        .find(|symbol| symbol.name() == Ok(name))
+        .unwrap();
+    let section = object
+        .section_by_index(symbol.section_index().unwrap())
+        .unwrap();
+    let section = live
+        .sections()
+        .iter()
+        .find(|live| Ok(live.name.as_str()) == section.name())
+        .unwrap();
+    let address = section.address + symbol.address();
+    let bytes = live.blocks().find_map(|(_, memory)| {
+        let memory = memory?;
+        let start = address.checked_sub(memory.address)? as usize;
+        memory.bytes.get(start..start + size)
+    });
+    bytes.unwrap().to_vec()
+}
+
+#[test]
+fn parameters_are_set_before_init() {
+    for small in ALL {
+        let number = |value: u64, size: usize| -> Vec<u8> {
+            match small.numbers().endian {
+                klink_tables::Endian::Little => value.to_le_bytes()[..size].to_vec(),
+                klink_tables::Endian::Big => value.to_be_bytes()[8 - size..].to_vec(),
+            }
+        };
+        let policy = Policy::linux(small.file().arch());
+        let (mut host, mut modules) = (small.host(), Modules::new());
+        let arguments =
+            b"number=-3 list=1,-2,3 label=klink switch text=\"a b\" other=1 -- number=9";
+        let live = load(
+            small.bytes,
+            &Rules::default(),
+            &policy,
+            small.kernel(),
+            arguments,
+            &mut modules,
+            &mut host,
+        )
+        .unwrap();
+        assert_eq!(live.unknown_parameters(), ["other"]);
+        let get = |name, size| variable(&small, &live, name, size);
+        assert_eq!(get("number", 4), number(-3_i64 as u64, 4));
+        assert_eq!(get("list_count", 4), number(3, 4));
+        assert_eq!(
+            get("list", 8),
+            [
+                number(1, 2),
+                number(-2_i64 as u64, 2),
+                number(3, 2),
+                number(0, 2)
+            ]
+            .concat()
+        );
+        assert_eq!(get("label", 8), *b"klink\0\0\0");
+        assert_eq!(get("switch", 1), [1]);
+        assert_eq!(get("text", small.word()), number(0x1000, small.word()));
+        assert_eq!(host.strings, [b"a b"]);
+    }
+}
+
+#[test]
+fn wrong_parameters_are_worded_as_in_linux() {
+    let small = ALL[0];
+    let policy = Policy::linux(small.file().arch());
+    for (arguments, words, errno) in [
+        (
+            "number=x",
+            "`x' invalid for parameter `number' (err -22)",
+            -22,
+        ),
+        (
+            "number=99999999999",
+            "`99999999999' invalid for parameter `number' (err -34)",
+            -34,
+        ),
+        ("number", "`' invalid for parameter `number' (err -22)", -22),
+        (
+            "list=1,2,3,4",
+            "`1,2,3,4' invalid for parameter `list' (err -22)",
+            -22,
+        ),
+        (
+            "label=toolongforit",
+            "`toolongforit' too large for parameter `label' (err -28)",
+            -28,
+        ),
+        (
+            "switch=maybe",
+            "`maybe' invalid for parameter `switch' (err -22)",
+            -22,
+        ),
+    ] {
+        let (mut host, mut modules) = (small.host(), Modules::new());
+        let error = load(
+            small.bytes,
+            &Rules::default(),
+            &policy,
+            small.kernel(),
+            arguments.as_bytes(),
+            &mut modules,
+            &mut host,
+        )
+        .unwrap_err();
+        assert_eq!(error.to_string(), words);
+        let LoadError::Module(error) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(error.errno(), errno);
+        assert!(!host.log.contains(&"init".to_owned()));
+        assert_eq!(host.log.last().map(String::as_str), Some("quiesce"));
+    }
 }

@@ -46,6 +46,8 @@ pub(crate) struct SimulatedHost {
     pub(crate) init_result: i32,
     /// What it was asked for, in order.
     pub(crate) log: Vec<String>,
+    /// The strings that it was given to keep.
+    pub(crate) strings: Vec<Vec<u8>>,
     /// Bytes that it grants for a block.
     pub(crate) limit: u64,
 }
@@ -56,6 +58,7 @@ impl SimulatedHost {
             space,
             init_result: 0,
             log: Vec::new(),
+            strings: Vec::new(),
             limit: 1 << 30,
         }
     }
@@ -107,6 +110,11 @@ impl Host for SimulatedHost {
 
     fn quiesce(&mut self) {
         self.log.push("quiesce".into());
+    }
+
+    fn keep_string(&mut self, text: &[u8]) -> Option<u64> {
+        self.strings.push(text.to_vec());
+        Some(0x1000 * self.strings.len() as u64)
     }
 
     fn call_init(&mut self, _: u64) -> i32 {

@@ -46,6 +46,10 @@ pub(crate) struct Args {
     /// The kernel image [default: vmlinux of the tree].
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
+    /// Words for the kernel's command line instead of the architecture's own,
+    /// which on x86-64 are "nokaslr".
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    append: Option<String>,
     /// Modules that klink linked, by their path in the tree or by name
     /// [default: link them now].
     #[arg(long, value_name = "DIR")]
@@ -305,6 +309,7 @@ impl Run<'_> {
             self.recipe,
             &self.kernel,
             &initrd,
+            self.args.append.as_deref(),
             Duration::from_secs(self.args.patience),
             self.args.verbose,
         )?;

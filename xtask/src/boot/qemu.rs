@@ -37,7 +37,8 @@ pub(super) struct Boot {
 }
 
 /// Boots `kernel` with `initrd` until init is done, QEMU ends, or the console
-/// is silent for `patience`. With `echo` the console is shown as it comes.
+/// is silent for `patience`. `append` replaces the architecture's own words on
+/// the kernel's command line. With `echo` the console is shown as it comes.
 ///
 /// # Errors
 /// QEMU is missing, cannot be installed, or cannot be run.
@@ -45,6 +46,7 @@ pub(super) fn boot(
     recipe: &Recipe,
     kernel: &Path,
     initrd: &Path,
+    append: Option<&str>,
     patience: Duration,
     echo: bool,
 ) -> Result<Boot, Failure> {
@@ -60,7 +62,7 @@ pub(super) fn boot(
     // waiting for, and what it was in is known from the console.
     command.arg("-append").arg(format!(
         "console=ttyS0 rdinit=/init loglevel=8 printk.devkmsg=on panic=-1 oops=panic {}",
-        recipe.append
+        append.unwrap_or(recipe.append)
     ));
     command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
     command.args(["-no-reboot", "-nic", "none"]);

@@ -38,7 +38,7 @@ pub(crate) use unwind::read_frames;
 use klink_arch::Arch;
 
 use self::contents::MadeContents;
-use self::layout::{ImageLayout, LayoutInput, Layouter};
+use self::layout::{ImageLayout, LateSizes, LayoutInput, Layouter};
 use self::made_sections::MadeSections;
 use self::merged::Merges;
 use self::plan::Plan;
@@ -105,7 +105,7 @@ pub(crate) fn link<'a>(
     })?;
     clock.lap("plan tables");
 
-    let layouter = Layouter::new(LayoutInput {
+    let mut layouter = Layouter::new(LayoutInput {
         resolved: &resolved,
         program: &program,
         sources,
@@ -114,8 +114,10 @@ pub(crate) fn link<'a>(
         assigned,
         merges,
         unwind,
+        late_sizes: LateSizes::default(),
     })?;
-    let layout = layouter.run()?;
+    layouter.run()?;
+    let layout = layouter.finish()?;
     clock.lap("lay out");
 
     let values = Values::new(&resolved, &layout);

@@ -34,14 +34,14 @@ impl ExprScope<'_, '_, '_> {
     /// What is not known is an error in the last pass only; before, its time may come.
     fn missing<T>(&self) -> Lookup<T> {
         match self.layouter.phase {
-            Phase::Final => Lookup::Missing,
+            Phase::Tie | Phase::Final => Lookup::Missing,
             Phase::Mark | Phase::Allocate => Lookup::NotYet,
         }
     }
 
     /// Whether this pass has given a symbol a number that is no place.
     fn is_number_now(&self, id: GlobalId) -> bool {
-        let symbol = self.layouter.symbols.get(&id);
+        let symbol = self.layouter.layout.symbols.get(&id);
         symbol.is_some_and(|symbol| {
             symbol.pass == self.layouter.pass && symbol.value.base == Base::Absolute
         })
@@ -49,7 +49,7 @@ impl ExprScope<'_, '_, '_> {
 
     fn of_global(&self, id: GlobalId, global: &Global<'_>) -> Lookup<Value> {
         let resolved = self.layouter.resolved;
-        if let Some(symbol) = self.layouter.symbols.get(&id) {
+        if let Some(symbol) = self.layouter.layout.symbols.get(&id) {
             return Lookup::Known(symbol.value);
         }
         let definition = match global.definition {
@@ -71,10 +71,11 @@ impl ExprScope<'_, '_, '_> {
                 return self.missing();
             }
         };
-        let (section, offset) = self.layouter.merges.place(place.0, place.1);
-        match self.layouter.placements.output(section) {
+        let (section, offset) = self.layouter.layout.merges.place(place.0, place.1);
+        match self.layouter.layout.placements.output(section) {
             Some(output) => Lookup::Known(Value::in_section(
                 self.layouter
+                    .layout
                     .placements
                     .offset(section)
                     .wrapping_add(offset),
@@ -117,7 +118,7 @@ impl Scope for ExprScope<'_, '_, '_> {
             // One that an object defines too is defined from the start (ld/ldexp.c,
             // `update_definedness`).
             Definition::Script => {
-                let symbol = self.layouter.symbols.get(&id);
+                let symbol = self.layouter.layout.symbols.get(&id);
                 resolved.overridden(id).is_some()
                     || symbol.is_some_and(|symbol| symbol.pass == self.layouter.pass)
             }
@@ -125,7 +126,7 @@ impl Scope for ExprScope<'_, '_, '_> {
     }
 
     fn section_address(&self, section: SectionRef) -> u64 {
-        self.layouter.outputs.sections[section_of(section)].address
+        self.layouter.layout.outputs.sections[section_of(section)].address
     }
 
     fn section(&self, name: &str) -> Lookup<SectionRef> {
@@ -139,7 +140,7 @@ impl Scope for ExprScope<'_, '_, '_> {
     fn load_address(&self, name: &str) -> Lookup<u64> {
         match self.layouter.section_named(name) {
             Some(section) if self.layouter.processed[section] => {
-                Lookup::Known(self.layouter.outputs.sections[section].load_address)
+                Lookup::Known(self.layouter.layout.outputs.sections[section].load_address)
             }
             Some(_) => Lookup::NotYet,
             None => self.missing(),
@@ -148,24 +149,24 @@ impl Scope for ExprScope<'_, '_, '_> {
 
     fn size_of(&self, name: &str) -> Lookup<u64> {
         match self.layouter.section_named(name) {
-            Some(section) => Lookup::Known(self.layouter.outputs.sections[section].size),
+            Some(section) => Lookup::Known(self.layouter.layout.outputs.sections[section].size),
             None if self.layouter.is_rule(name) => Lookup::Known(0),
-            None if self.layouter.phase == Phase::Final => Lookup::Missing,
+            None if self.layouter.phase.is_settled() => Lookup::Missing,
             None => Lookup::Known(0),
         }
     }
 
     fn align_of(&self, name: &str) -> Lookup<u64> {
         match self.layouter.section_named(name) {
-            Some(section) => Lookup::Known(self.layouter.outputs.sections[section].align),
+            Some(section) => Lookup::Known(self.layouter.layout.outputs.sections[section].align),
             None if self.layouter.is_rule(name) => Lookup::Known(0),
-            None if self.layouter.phase == Phase::Final => Lookup::Missing,
+            None if self.layouter.phase.is_settled() => Lookup::Missing,
             None => Lookup::Known(0),
         }
     }
 
     fn region(&self, name: &str) -> Lookup<Region> {
-        match self.layouter.regions.named(name) {
+        match self.layouter.layout.regions.named(name) {
             Some(region) => Lookup::Known(Region {
                 origin: region.origin,
                 length: region.length,
@@ -185,7 +186,7 @@ impl Scope for ExprScope<'_, '_, '_> {
         self.layouter.headers_wanted.set(true);
         Some(match self.layouter.phase {
             Phase::Mark => 0,
-            Phase::Allocate | Phase::Final => self.layouter.header_size,
+            Phase::Allocate | Phase::Tie | Phase::Final => self.layouter.header_size,
         })
     }
 

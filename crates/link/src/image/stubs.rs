@@ -166,7 +166,7 @@ pub(super) fn place(layouter: &mut Layouter<'_, '_>) -> Result<()> {
     let Some(template) = layouter.arch.image_stub else {
         return Ok(());
     };
-    layouter.islands.template = Some(template);
+    layouter.layout.islands.template = Some(template);
     let sites = find_sites(layouter);
     if layouter.options.image_reorder && !all_reach(layouter, &sites) {
         let forms = Forms::new(layouter.arch, 0);
@@ -194,7 +194,7 @@ fn ask(
     forms: &Forms,
     reorder: reach::Reorder,
 ) {
-    let asked = layouter.outputs.order.iter().copied();
+    let asked = layouter.layout.outputs.order.iter().copied();
     let asked = asked.filter(|&output| !sites[output].is_empty());
     let questions: Vec<Question> = asked
         .map(|output| Question::new(layouter, output, &sites[output], reorder))
@@ -209,9 +209,10 @@ fn ask(
 fn find_sites(layouter: &Layouter<'_, '_>) -> IdVec<OutputId, Vec<Site>> {
     let forms = Forms::new(layouter.arch, 0);
     let mut sites = IdVec::default();
-    for (output, section) in layouter.outputs.sections.iter_ids() {
+    for (output, section) in layouter.layout.outputs.sections.iter_ids() {
         let mut found = Vec::new();
-        if section.traits.contains(Traits::CODE) && layouter.outputs.order.contains(&output) {
+        if section.traits.contains(Traits::CODE) && layouter.layout.outputs.order.contains(&output)
+        {
             for input in section.sections() {
                 add_sites(layouter, input, &forms, &mut found);
             }
@@ -261,7 +262,7 @@ fn target_of(
     let addend = relocation.addend.wrapping_add(bias);
     let resolved = layouter.resolved;
     if let Some((section, offset)) = resolved.place_of_symbol(object, relocation.symbol) {
-        layouter.placements.output(section)?;
+        layouter.layout.placements.output(section)?;
         return Some(StubTarget::Section(
             section,
             offset.wrapping_add_signed(addend),
@@ -274,9 +275,11 @@ fn target_of(
 /// Whether every branch reaches its target or a stub, as things stand now.
 fn all_reach(layouter: &Layouter<'_, '_>, sites: &IdVec<OutputId, Vec<Site>>) -> bool {
     let forms = Forms::new(layouter.arch, 0);
-    let stubs = StubMap::new(&layouter.islands, &layouter.outputs, |target| {
-        layouter.address_of(target)
-    });
+    let stubs = StubMap::new(
+        &layouter.layout.islands,
+        &layouter.layout.outputs,
+        |target| layouter.address_of(target),
+    );
     let all = sites
         .iter_ids()
         .flat_map(|(output, sites)| sites.iter().map(move |site| (output, site)));
@@ -290,8 +293,8 @@ fn all_reach(layouter: &Layouter<'_, '_>, sites: &IdVec<OutputId, Vec<Site>>) ->
 }
 
 fn remove_islands(layouter: &mut Layouter<'_, '_>) {
-    layouter.islands.islands.clear();
-    for section in layouter.outputs.sections.iter_mut() {
+    layouter.layout.islands.islands.clear();
+    for section in layouter.layout.outputs.sections.iter_mut() {
         section
             .pieces
             .retain(|piece| !matches!(piece, Piece::Island(_)));

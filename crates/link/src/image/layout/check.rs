@@ -24,7 +24,7 @@ impl<'a> Layouter<'a, '_> {
         if self.options.check_sections != Some(false) {
             self.check_overlaps(&mut errors);
             for (region, over) in full {
-                let region = self.regions.get(region).name.clone();
+                let region = self.layout.regions.get(region).name.clone();
                 errors.push(LinkError::RegionOverflow { region, over });
             }
         }
@@ -36,17 +36,17 @@ impl<'a> Layouter<'a, '_> {
     /// that are too full, and by how many bytes.
     fn check_regions(&mut self, errors: &mut Vec<LinkError>) -> BTreeMap<RegionId, u64> {
         let mut full = BTreeMap::<RegionId, u64>::new();
-        if self.regions.is_empty() {
+        if self.layout.regions.is_empty() {
             return full;
         }
-        for index in 0..self.items.len() {
-            let LayoutItem::Section(id) = self.items[index] else {
+        for index in 0..self.layout.items.len() {
+            let LayoutItem::Section(id) = self.layout.items[index] else {
                 continue;
             };
-            let Some(output) = self.statements[id].output else {
+            let Some(output) = self.layout.statements[id].output else {
                 continue;
             };
-            let section = &self.outputs.sections[output];
+            let section = &self.layout.outputs.sections[output];
             if section.removed || !section.traits.contains(Traits::ALLOC) {
                 continue;
             }
@@ -54,7 +54,7 @@ impl<'a> Layouter<'a, '_> {
             let (region, has_address) = (self.region_of(id, output), self.has_address(id, output));
             if region == DEFAULT && !has_address && !section.is_tbss() {
                 match self.options.check_sections {
-                    Some(false) => self.warnings.push(format!(
+                    Some(false) => self.layout.warnings.push(format!(
                         "no memory region specified for loadable section `{name}'"
                     )),
                     _ => errors.push(LinkError::NoRegion { section: name }),
@@ -69,7 +69,7 @@ impl<'a> Layouter<'a, '_> {
             }
             for (region, start, has_address) in places {
                 let end = start.wrapping_add(section.memory_size());
-                let bounds = self.regions.get(region);
+                let bounds = self.layout.regions.get(region);
                 let over = end.wrapping_sub(bounds.origin.wrapping_add(bounds.length));
                 if let Some(last) = full.get_mut(&region) {
                     // By how much it overflows is known behind its last section.
@@ -99,17 +99,18 @@ impl<'a> Layouter<'a, '_> {
     /// is what overlays do.
     fn check_overlaps(&self, errors: &mut Vec<LinkError>) {
         let has_room = |id: &OutputId| {
-            let section = &self.outputs.sections[*id];
+            let section = &self.layout.outputs.sections[*id];
             section.traits.contains(Traits::ALLOC) && !section.is_tbss() && section.size != 0
         };
         let mut all: Vec<OutputId> = self
+            .layout
             .outputs
             .order
             .iter()
             .copied()
             .filter(has_room)
             .collect();
-        let section = |id: OutputId| &self.outputs.sections[id];
+        let section = |id: OutputId| &self.layout.outputs.sections[id];
         all.sort_by_key(|&id| section(id).load_address);
         let loaded = all.iter().copied();
         let loaded: Vec<OutputId> = loaded
@@ -137,7 +138,7 @@ impl<'a> Layouter<'a, '_> {
     /// What is wrong if `next`, which does not begin in front of `first`, begins inside it.
     fn overlap(&self, first: OutputId, next: OutputId, kind: Kind) -> Option<LinkError> {
         let range = |id: OutputId| {
-            let section: &OutputSection<'_> = &self.outputs.sections[id];
+            let section: &OutputSection<'_> = &self.layout.outputs.sections[id];
             let start = match kind {
                 Kind::Run => section.address,
                 Kind::Load => section.load_address,

@@ -18,31 +18,35 @@ impl<'a> Layouter<'a, '_> {
         let mut fill = self.rule_fill(id)?;
         let mut end = address;
         let mut size = 0;
-        let pieces = std::mem::take(&mut self.outputs.sections[output].pieces);
+        let pieces = std::mem::take(&mut self.layout.outputs.sections[output].pieces);
         for piece in &pieces {
             match *piece {
                 Piece::Section(input) => {
                     if self.ignored[output] || self.is_gone(input) {
-                        self.placements.set_offset(input, end.wrapping_sub(address));
+                        self.layout
+                            .placements
+                            .set_offset(input, end.wrapping_sub(address));
                         continue;
                     }
                     let (input_size, align) = self.extent(input, subalign);
-                    let section = &mut self.outputs.sections[output];
+                    let section = &mut self.layout.outputs.sections[output];
                     section.align = section.align.max(align);
                     let start = eval::align_up(end, align);
                     self.gap(output, address, (end, start), fill);
-                    self.placements
+                    self.layout
+                        .placements
                         .set_offset(input, start.wrapping_sub(address));
                     end = start
                         .checked_add(input_size)
-                        .ok_or_else(|| too_large(&self.outputs.sections[output]))?;
+                        .ok_or_else(|| too_large(&self.layout.outputs.sections[output]))?;
                     size = end.wrapping_sub(address);
                 }
                 Piece::Island(number) => {
-                    let start = eval::align_up(end, self.islands.align());
+                    let start = eval::align_up(end, self.layout.islands.align());
                     self.gap(output, address, (end, start), fill);
-                    self.islands.islands[number as usize].offset = start.wrapping_sub(address);
-                    end = start.wrapping_add(self.islands.size(number));
+                    self.layout.islands.islands[number as usize].offset =
+                        start.wrapping_sub(address);
+                    end = start.wrapping_add(self.layout.islands.size(number));
                     size = end.wrapping_sub(address);
                 }
                 Piece::Statement(number) => {
@@ -54,22 +58,24 @@ impl<'a> Layouter<'a, '_> {
                 }
             }
         }
-        self.outputs.sections[output].pieces = pieces;
+        self.layout.outputs.sections[output].pieces = pieces;
         Ok(size)
     }
 
     /// Whether nothing is left of an input section: it then needs no alignment either.
     pub(super) fn is_gone(&self, input: SectionId) -> bool {
-        self.merges.is_gone(input)
-            || self.unwind.is_gone(input)
+        self.layout.merges.is_gone(input)
+            || self.layout.unwind.is_gone(input)
             || self.resolved.section(input).flags & object::elf::SHF_EXCLUDE.0 != 0
     }
 
     /// Size and alignment of an input section in the output.
     pub(super) fn extent(&self, input: SectionId, subalign: Option<u64>) -> (u64, u64) {
         let section: &InputSection<'_> = self.resolved.section(input);
-        let merged = self.merges.size(input);
-        let edited = merged.or_else(|| self.unwind.size(input));
+        let merged = self.layout.merges.size(input);
+        let edited = merged
+            .or_else(|| self.layout.unwind.size(input))
+            .or_else(|| self.layout.late_sizes.get(input));
         let size = edited.unwrap_or(section.size);
         (size, subalign.unwrap_or(section.align))
     }
@@ -84,7 +90,7 @@ impl<'a> Layouter<'a, '_> {
         if let Some(fill) = fill
             && from < to
         {
-            self.gaps.push(Gap {
+            self.layout.gaps.push(Gap {
                 output,
                 start: from.wrapping_sub(address),
                 end: to.wrapping_sub(address),
@@ -108,7 +114,7 @@ impl<'a> Layouter<'a, '_> {
             Action::Data { size, value } => {
                 let number_value = self.value(value, statement.source, Place::Outside, *dot)?;
                 let value = number_value.map_or(0, |value| value.address(&self.scope(place, *dot)));
-                self.data[number as usize] = Some(DataPlace {
+                self.layout.data[number as usize] = Some(DataPlace {
                     offset: dot.wrapping_sub(address),
                     value,
                     size: *size,
@@ -135,20 +141,20 @@ impl<'a> Layouter<'a, '_> {
             Action::Assign { assignment, .. } => {
                 let value = self.assigned(statement, assignment, place, *dot)?;
                 if self.phase == Phase::Mark && !is_zero_move(assignment, value) {
-                    self.outputs.sections[output].keep = true;
+                    self.layout.outputs.sections[output].keep = true;
                 }
                 let Some(value) = value else { return Ok(()) };
                 if self.ignored[output] {
                     return Ok(());
                 }
                 let new = value.address(&self.scope(place, *dot));
-                self.told[number as usize] = Some(new);
+                self.layout.told[number as usize] = Some(new);
                 if new < *dot {
                     return self.backwards(statement.source, assignment.value.span, *dot, new);
                 }
                 if new != *dot {
                     self.gap(output, address, (*dot, new), *fill);
-                    let section = &mut self.outputs.sections[output];
+                    let section = &mut self.layout.outputs.sections[output];
                     if !section.never_allocated {
                         section.traits |= Traits::ALLOC;
                     }
@@ -166,7 +172,7 @@ impl<'a> Layouter<'a, '_> {
     }
 
     pub(super) fn rule_fill(&mut self, id: StatementId) -> Result<Option<FillId>> {
-        let Some(rule) = self.statements[id].rule else {
+        let Some(rule) = self.layout.statements[id].rule else {
             return Ok(None);
         };
         let spec = &self.program.rules.outputs[rule as usize].spec;
@@ -187,11 +193,11 @@ impl<'a> Layouter<'a, '_> {
         expr: &Expr,
         source: usize,
     ) -> Result<FillId> {
-        if let Some(&known) = self.statement_fills.get(&number) {
+        if let Some(&known) = self.layout.statement_fills.get(&number) {
             return Ok(known);
         }
         let fill = self.add_fill(expr, source)?;
-        self.statement_fills.insert(number, fill);
+        self.layout.statement_fills.insert(number, fill);
         Ok(fill)
     }
 
@@ -199,8 +205,8 @@ impl<'a> Layouter<'a, '_> {
         let scope = self.scope(Place::Outside, 0);
         let bytes = eval::fill(expr, &scope)
             .map_err(|error| LinkError::Script(error.render(self.sources.source(source), false)))?;
-        self.fills.push(bytes);
-        Ok(FillId(self.fills.len() as u32 - 1))
+        self.layout.fills.push(bytes);
+        Ok(FillId(self.layout.fills.len() as u32 - 1))
     }
 }
 

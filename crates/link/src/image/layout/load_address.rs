@@ -16,7 +16,7 @@ impl<'a> Layouter<'a, '_> {
     ) -> Result<()> {
         let spec = self.spec(id);
         let overlay = spec.and_then(|spec| spec.overlay.as_ref());
-        let section = &self.outputs.sections[output];
+        let section = &self.layout.outputs.sections[output];
         let (address, size) = (section.address, section.size);
         let is_alloc = section.traits.contains(Traits::ALLOC);
         let mut load = address;
@@ -28,7 +28,7 @@ impl<'a> Layouter<'a, '_> {
                 load = value;
             }
         } else if let Some(load_region) = load_region {
-            load = self.regions.get(load_region).current;
+            load = self.layout.regions.get(load_region).current;
             if spec.is_some_and(|spec| spec.align_with_input) {
                 load = load.wrapping_add(moved);
             } else if load_region == region {
@@ -36,18 +36,18 @@ impl<'a> Layouter<'a, '_> {
             } else {
                 load = eval::align_up(load, own_align.unwrap_or(1));
             }
-        } else if let Some(last) = self.regions.get(region).last
+        } else if let Some(last) = self.layout.regions.get(region).last
             && is_alloc
         {
-            let last = &self.outputs.sections[last];
+            let last = &self.layout.outputs.sections[last];
             let moved_back =
                 address < last.address && size != 0 && address.wrapping_add(size) <= last.address;
             if moved_back {
                 if last.address != last.load_address {
-                    let name = String::from_utf8_lossy(self.outputs.sections[output].name);
+                    let name = String::from_utf8_lossy(self.layout.outputs.sections[output].name);
                     let warning = format!("dot moved backwards before `{name}'");
-                    if !self.warnings.contains(&warning) {
-                        self.warnings.push(warning);
+                    if !self.layout.warnings.contains(&warning) {
+                        self.layout.warnings.push(warning);
                     }
                 }
             } else {
@@ -62,13 +62,14 @@ impl<'a> Layouter<'a, '_> {
                 load = eval::align_up(load, align);
             }
         }
-        self.outputs.sections[output].load_address = load;
-        let section = &self.outputs.sections[output];
+        self.layout.outputs.sections[output].load_address = load;
+        let section = &self.layout.outputs.sections[output];
         let last = self
+            .layout
             .regions
             .get(region)
             .last
-            .map(|last| self.outputs.sections[last].address);
+            .map(|last| self.layout.outputs.sections[last].address);
         let has_room = !section.removed
             && is_alloc
             && (size != 0
@@ -78,7 +79,7 @@ impl<'a> Layouter<'a, '_> {
                 });
         let counts = has_room || overlay.is_some_and(|part| part.is_first);
         if counts && load_region.is_none() {
-            self.regions.get_mut(region).last = Some(output);
+            self.layout.regions.get_mut(region).last = Some(output);
         }
         Ok(())
     }

@@ -50,8 +50,17 @@ pub(super) enum Phase {
     Mark,
     /// To give addresses.
     Allocate,
-    /// To report errors and check assertions, once nothing moves any more.
+    /// To tie symbols to sections, once nothing moves.
+    Tie,
+    /// As [`Self::Tie`], and to check assertions: nothing will move again.
     Final,
+}
+
+impl Phase {
+    /// Whether nothing moves: what is not known now will never be.
+    pub(super) fn is_settled(self) -> bool {
+        matches!(self, Self::Tie | Self::Final)
+    }
 }
 
 /// A symbol that the script assigned.
@@ -79,6 +88,23 @@ pub(super) struct Gap {
     pub fill: FillId,
 }
 
+/// The sizes of sections whose contents depend on the layout, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LateSizes(Vec<(SectionId, u64)>);
+
+impl LateSizes {
+    pub(super) fn new(sizes: Vec<(SectionId, u64)>) -> Self {
+        Self(sizes)
+    }
+
+    /// The size of a section, if it is one of these.
+    pub(super) fn get(&self, section: SectionId) -> Option<u64> {
+        let mut all = self.0.iter();
+        all.find(|&&(other, _)| other == section)
+            .map(|&(_, size)| size)
+    }
+}
+
 /// A fill: an index into [`ImageLayout::fills`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FillId(u32);
@@ -89,6 +115,7 @@ pub(crate) struct ImageLayout<'a> {
     pub(super) placements: Placements,
     pub(super) merges: Merges<'a>,
     pub(super) unwind: Unwind<'a>,
+    pub(super) late_sizes: LateSizes,
     pub(super) islands: Islands,
     pub(super) symbols: HashMap<GlobalId, ScriptSymbol, RandomState>,
     /// For each statement of the script that puts a number into a section: where, and the number.
@@ -129,22 +156,11 @@ pub(super) struct Layouter<'a, 'l> {
     sources: &'l Sources,
     pub options: &'l Options,
     pub arch: &'static Arch,
-    items: Vec<LayoutItem>,
-    statements: IdVec<StatementId, OutputStatement>,
-    pub outputs: Outputs<'a>,
-    pub placements: Placements,
-    pub merges: Merges<'a>,
-    unwind: Unwind<'a>,
-    pub symbols: HashMap<GlobalId, ScriptSymbol, RandomState>,
-    data: Vec<Option<DataPlace>>,
-    told: Vec<Option<u64>>,
-    gaps: Vec<Gap>,
-    fills: Vec<Vec<u8>>,
-    /// The fill of each rule and FILL statement, evaluated once.
+    /// The image as the last pass left it.
+    pub layout: ImageLayout<'a>,
+    /// The fill of each rule, evaluated once.
     rule_fills: HashMap<u32, FillId>,
-    statement_fills: HashMap<u32, FillId>,
     by_name: HashMap<&'a [u8], OutputId, RandomState>,
-    pub regions: Regions,
     /// The regions that each statement names.
     placed_in: IdVec<StatementId, (Option<RegionId>, Option<RegionId>)>,
     pub processed: IdVec<OutputId, bool>,
@@ -167,9 +183,7 @@ pub(super) struct Layouter<'a, 'l> {
     /// For each item, whether the symbol `_end` is assigned before it.
     after_end: Vec<bool>,
     seen: IdVec<OutputId, u32>,
-    pub islands: Islands,
     phdrs: segments::Phdrs,
-    warnings: Vec<String>,
 }
 
 /// What a layout is made from.
@@ -182,6 +196,7 @@ pub(super) struct LayoutInput<'a, 'l> {
     pub assigned: Assigned<'a>,
     pub merges: Merges<'a>,
     pub unwind: Unwind<'a>,
+    pub late_sizes: LateSizes,
 }
 
 impl<'a, 'l> Layouter<'a, 'l> {
@@ -195,6 +210,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             assigned,
             merges,
             unwind,
+            late_sizes,
         } = input;
         let count = assigned.outputs.sections.len();
         let mut by_name = HashMap::default();
@@ -211,22 +227,9 @@ impl<'a, 'l> Layouter<'a, 'l> {
             options,
             arch,
             after_end: after_end(program, &assigned.statements, &assigned.items),
-            items: assigned.items,
             placed_in: IdVec::filled((None, None), assigned.statements.len()),
-            statements: assigned.statements,
-            outputs: assigned.outputs,
-            placements: assigned.placements,
-            merges,
-            unwind,
-            symbols: HashMap::default(),
-            data: vec![None; program.statements.len()],
-            told: vec![None; program.statements.len()],
-            gaps: Vec::new(),
-            fills: Vec::new(),
             rule_fills: HashMap::new(),
-            statement_fills: HashMap::new(),
             by_name,
-            regions: Regions::new(),
             processed: IdVec::filled(false, count),
             update_dot: IdVec::filled(false, count),
             ignored: IdVec::filled(false, count),
@@ -244,9 +247,26 @@ impl<'a, 'l> Layouter<'a, 'l> {
             current_section: None,
             prefer_next: false,
             seen: IdVec::filled(0, count),
-            islands: Islands::default(),
             phdrs: segments::Phdrs::default(),
-            warnings: assigned.warnings,
+            layout: ImageLayout {
+                outputs: assigned.outputs,
+                placements: assigned.placements,
+                merges,
+                unwind,
+                late_sizes,
+                islands: Islands::default(),
+                symbols: HashMap::default(),
+                data: vec![None; program.statements.len()],
+                gaps: Vec::new(),
+                fills: Vec::new(),
+                segments: Segments::default(),
+                items: assigned.items,
+                statements: assigned.statements,
+                told: vec![None; program.statements.len()],
+                statement_fills: HashMap::new(),
+                regions: Regions::new(),
+                warnings: assigned.warnings,
+            },
         };
         layouter.add_regions()?;
         layouter.place_in_regions()?;
@@ -254,66 +274,75 @@ impl<'a, 'l> Layouter<'a, 'l> {
         Ok(layouter)
     }
 
-    /// Executes the script until nothing moves.
-    pub(super) fn run(mut self) -> Result<ImageLayout<'a>> {
+    /// Executes the script until nothing moves and every branch reaches.
+    ///
+    /// # Errors
+    /// What the script asks for and cannot be had.
+    pub(super) fn run(&mut self) -> Result<()> {
         self.execute(Phase::Mark)?;
         self.remove_empty_sections();
         self.align_thread_local();
-        self.phdrs = segments::Phdrs::from_script(&self)?;
+        self.phdrs = segments::Phdrs::from_script(self)?;
         self.header_size = self
             .phdrs
-            .first_guess(&self.outputs, self.options, self.arch);
+            .first_guess(&self.layout.outputs, self.options, self.arch);
         self.settle_again()?;
-        stubs::place(&mut self)?;
-        let mut segments = self.settle()?;
+        stubs::place(self)
+    }
+
+    /// Executes the script again, since the linker's own sections changed their sizes.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(super) fn resize(&mut self, sizes: LateSizes) -> Result<()> {
+        self.layout.late_sizes = sizes;
+        self.settle_again()?;
+        stubs::place(self)
+    }
+
+    /// Ties symbols to sections, so that their values can be asked for before all is settled.
+    ///
+    /// # Errors
+    /// Expressions that cannot be evaluated.
+    pub(super) fn tie(&mut self) -> Result<()> {
+        self.execute(Phase::Tie)
+    }
+
+    /// Checks what can be checked only when nothing moves any more, and gives the image its file.
+    ///
+    /// # Errors
+    /// Assertions that fail, sections in each other's place.
+    pub(super) fn finish(mut self) -> Result<ImageLayout<'a>> {
         self.execute(Phase::Final)?;
         let relro = self.data_segment.relro_range();
+        let mut segments = std::mem::take(&mut self.layout.segments);
         segments.place_in_file(self.file_input(relro))?;
+        self.layout.segments = segments;
         self.check_places()?;
-        Ok(ImageLayout {
-            outputs: self.outputs,
-            placements: self.placements,
-            merges: self.merges,
-            unwind: self.unwind,
-            islands: self.islands,
-            symbols: self.symbols,
-            data: self.data,
-            gaps: self.gaps,
-            fills: self.fills,
-            segments,
-            items: self.items,
-            statements: self.statements,
-            told: self.told,
-            statement_fills: self.statement_fills,
-            regions: self.regions,
-            warnings: self.warnings,
-        })
+        Ok(self.layout)
     }
 
     /// Allocates addresses until a pass changes nothing.
-    fn settle(&mut self) -> Result<Segments> {
+    pub(super) fn settle_again(&mut self) -> Result<()> {
         let mut before = Vec::new();
         for _ in 0..MAX_PASSES {
             self.execute(Phase::Allocate)?;
-            self.data_segment.adjust(&self.outputs);
+            self.data_segment.adjust(&self.layout.outputs);
             let relro = self.data_segment.relro_range();
             let phdrs = std::mem::take(&mut self.phdrs);
             let segments = phdrs.map(self.file_input(relro));
             self.phdrs = phdrs;
             let segments = segments?;
             let now = self.snapshot();
-            if self.header_size == segments.header_size && before == now {
-                return Ok(segments);
+            let header_size = segments.header_size;
+            self.layout.segments = segments;
+            if self.header_size == header_size && before == now {
+                return Ok(());
             }
-            self.header_size = segments.header_size;
+            self.header_size = header_size;
             before = now;
         }
         Err(LinkError::Unsettled { passes: MAX_PASSES })
-    }
-
-    /// Lays out again, since islands came or went.
-    pub(super) fn settle_again(&mut self) -> Result<()> {
-        self.settle().map(|_| ())
     }
 
     /// The address that a stub's target has now.
@@ -321,11 +350,11 @@ impl<'a, 'l> Layouter<'a, 'l> {
         match target {
             StubTarget::Absolute(address) => address,
             StubTarget::Section(section, offset) => {
-                let (section, offset) = self.merges.place(section, offset);
-                let output = self.placements.output(section);
-                let start = output.map_or(0, |output| self.outputs.sections[output].address);
+                let (section, offset) = self.layout.merges.place(section, offset);
+                let output = self.layout.placements.output(section);
+                let start = output.map_or(0, |output| self.layout.outputs.sections[output].address);
                 start
-                    .wrapping_add(self.placements.offset(section))
+                    .wrapping_add(self.layout.placements.offset(section))
                     .wrapping_add(offset)
             }
         }
@@ -334,7 +363,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
     /// The address of a symbol that the script or no section defines.
     pub(super) fn script_address(&self, object: ObjectId, symbol: u32) -> Option<u64> {
         let global = self.resolved.global_of(object, symbol)?;
-        if let Some(symbol) = self.symbols.get(&global) {
+        if let Some(symbol) = self.layout.symbols.get(&global) {
             return Some(symbol.value.address(&self.scope(Place::Outside, 0)));
         }
         match self.resolved.globals[global].definition {
@@ -352,7 +381,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
 
     fn file_input(&mut self, relro: Option<(u64, u64)>) -> segments::FileInput<'_, 'a> {
         segments::FileInput {
-            outputs: &mut self.outputs,
+            outputs: &mut self.layout.outputs,
             options: self.options,
             arch: self.arch,
             max_page_size: self.max_page_size,
@@ -364,10 +393,10 @@ impl<'a, 'l> Layouter<'a, 'l> {
     /// What must not change in the last pass.
     fn snapshot(&self) -> Vec<u64> {
         let mut all = Vec::new();
-        for section in self.outputs.sections.iter() {
+        for section in self.layout.outputs.sections.iter() {
             all.extend([section.address, section.load_address, section.size]);
         }
-        let mut symbols: Vec<_> = self.symbols.iter().collect();
+        let mut symbols: Vec<_> = self.layout.symbols.iter().collect();
         symbols.sort_unstable_by_key(|&(&id, _)| id);
         all.extend(symbols.iter().map(|(_, symbol)| symbol.value.value));
         all
@@ -376,16 +405,16 @@ impl<'a, 'l> Layouter<'a, 'l> {
     fn execute(&mut self, phase: Phase) -> Result<()> {
         self.phase = phase;
         self.pass += 1;
-        // The last pass moves nothing: how full regions are stays for reports.
-        if phase != Phase::Final {
-            self.regions.reset();
+        // The last passes move nothing: how full regions are stays for reports.
+        if !phase.is_settled() {
+            self.layout.regions.reset();
         }
-        self.gaps.clear();
+        self.layout.gaps.clear();
         self.current_section = None;
         self.prefer_next = false;
         let mut dot = 0;
-        for index in 0..self.items.len() {
-            match self.items[index] {
+        for index in 0..self.layout.items.len() {
+            match self.layout.items[index] {
                 LayoutItem::Statement(number) => self.outer_statement(index, number, &mut dot)?,
                 LayoutItem::Section(statement) => self.section(statement, &mut dot)?,
             }
@@ -417,7 +446,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
     ) -> Result<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(error) if error.is_not_known() && self.phase != Phase::Final => Ok(None),
+            Err(error) if error.is_not_known() && !self.phase.is_settled() => Ok(None),
             Err(error) => Err(LinkError::Script(
                 error.render(self.sources.source(source), false),
             )),
@@ -462,11 +491,11 @@ impl<'a, 'l> Layouter<'a, 'l> {
     }
 
     pub(super) fn items(&self) -> &[LayoutItem] {
-        &self.items
+        &self.layout.items
     }
 
     pub(super) fn statement(&self, id: StatementId) -> &OutputStatement {
-        &self.statements[id]
+        &self.layout.statements[id]
     }
 
     /// The statements of the script that make an output section.
@@ -474,7 +503,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
         &self,
         output: OutputId,
     ) -> impl Iterator<Item = &'l crate::rules::OutputRule<'a>> {
-        let statements = self.statements.iter();
+        let statements = self.layout.statements.iter();
         let statements = statements.filter(move |statement| statement.output == Some(output));
         let rules = &self.program.rules.outputs;
         statements.filter_map(|statement| Some(&rules[statement.rule? as usize]))
@@ -482,7 +511,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
 
     /// What the script says of a statement's section.
     pub(super) fn spec(&self, id: StatementId) -> Option<&'l OutputSpec> {
-        let rule = self.statements[id].rule?;
+        let rule = self.layout.statements[id].rule?;
         Some(&self.program.rules.outputs[rule as usize].spec)
     }
 

@@ -18,12 +18,12 @@ impl<'a> Layouter<'a, '_> {
                     let value = self.assigned(statement, assignment, Place::Outside, *dot)?;
                     if let Some(value) = value {
                         *dot = value.address(&self.scope(Place::Outside, *dot));
-                        self.told[number as usize] = Some(*dot);
-                        self.regions.get_mut(DEFAULT).current = *dot;
+                        self.layout.told[number as usize] = Some(*dot);
+                        self.layout.regions.get_mut(DEFAULT).current = *dot;
                     }
                 } else if let Some(global) = *global {
                     let near = match self.phase {
-                        Phase::Final if assignment.value.depends_on_place() => {
+                        phase if phase.is_settled() && assignment.value.depends_on_place() => {
                             self.section_for_dot(index)
                         }
                         _ => None,
@@ -40,9 +40,9 @@ impl<'a> Layouter<'a, '_> {
 
     /// Notes what a statement gave a symbol.
     pub(super) fn tell_symbol(&mut self, number: u32, global: GlobalId) {
-        let symbol = self.symbols.get(&global);
+        let symbol = self.layout.symbols.get(&global);
         let value = symbol.map(|symbol| symbol.value.address(&self.scope(Place::Outside, 0)));
-        self.told[number as usize] = value;
+        self.layout.told[number as usize] = value;
     }
 
     pub(super) fn assigned(
@@ -72,7 +72,7 @@ impl<'a> Layouter<'a, '_> {
         scope.assigned = Some(global);
         let value = eval::evaluate_assignment(assignment, &scope);
         // The other passes would count its value again and again.
-        let is_too_early = scope.uses_itself.get() && self.phase != Phase::Final;
+        let is_too_early = scope.uses_itself.get() && !self.phase.is_settled();
         let Some(value) = self.known(statement.source, value)? else {
             return Ok(());
         };
@@ -85,7 +85,7 @@ impl<'a> Layouter<'a, '_> {
         };
         let near = near.filter(|_| value.base == Base::Absolute);
         let pass = self.pass;
-        self.symbols.insert(
+        self.layout.symbols.insert(
             global,
             ScriptSymbol {
                 value,
@@ -124,26 +124,28 @@ impl<'a> Layouter<'a, '_> {
     /// (ld/ldlang.c, `section_for_dot`): the one before, or, where `.` was assigned since, the next.
     pub(super) fn section_for_dot(&self, index: usize) -> Option<OutputId> {
         let fits = |id: &OutputId| {
-            let traits = self.outputs.sections[*id].traits;
+            let traits = self.layout.outputs.sections[*id].traits;
             traits.contains(Traits::ALLOC) && !traits.contains(Traits::THREAD_LOCAL)
         };
-        let order = &self.outputs.order;
+        let order = &self.layout.outputs.order;
         let back_from = |id: OutputId| {
             let at = order.iter().position(|&other| other == id)?;
             order[..=at].iter().rev().copied().find(fits)
         };
         if self.current_section.is_none() || self.prefer_next {
             let mut next =
-                self.items[index..]
+                self.layout.items[index..]
                     .iter()
                     .enumerate()
                     .filter_map(|(at, item)| match item {
-                        LayoutItem::Section(id) => Some((index + at, self.statements[*id].output)),
+                        LayoutItem::Section(id) => {
+                            Some((index + at, self.layout.statements[*id].output))
+                        }
                         LayoutItem::Statement(_) => None,
                     });
             let next = next.find(|&(at, output)| {
                 self.after_end[at]
-                    || output.is_some_and(|output| !self.outputs.sections[output].removed)
+                    || output.is_some_and(|output| !self.layout.outputs.sections[output].removed)
             });
             let is_after_end = next.is_some_and(|(at, _)| self.after_end[at]);
             if self.current_section.is_none() || !is_after_end {
@@ -154,7 +156,7 @@ impl<'a> Layouter<'a, '_> {
             }
         }
         let current = self.current_section?;
-        let before = self.outputs.position_near(current);
+        let before = self.layout.outputs.position_near(current);
         order[..before]
             .iter()
             .rev()
@@ -165,11 +167,11 @@ impl<'a> Layouter<'a, '_> {
 
     pub(super) fn section(&mut self, id: StatementId, dot: &mut u64) -> Result<()> {
         let given = self.given_address(id, *dot)?;
-        if self.phase == Phase::Final {
+        if self.phase.is_settled() {
             return self.settled_section(id, dot);
         }
         *dot = given.unwrap_or(*dot);
-        let Some(output) = self.statements[id].output else {
+        let Some(output) = self.layout.statements[id].output else {
             return Ok(());
         };
         let spec = self.spec(id);
@@ -185,34 +187,34 @@ impl<'a> Layouter<'a, '_> {
         let (start, align) = match self.has_address(id, output) {
             true => (*dot, own_align.unwrap_or(1)),
             false => (
-                self.regions.get(region).current,
-                self.outputs.sections[output].align,
+                self.layout.regions.get(region).current,
+                self.layout.outputs.sections[output].align,
             ),
         };
         let address = eval::align_up(start, align);
         let moved = address.wrapping_sub(start);
-        self.outputs.sections[output].address = address;
+        self.layout.outputs.sections[output].address = address;
         let size = self.contents(id, output, address)?;
         self.processed[output] = true;
         if !self.ignored[output] {
             *dot = address;
-            self.outputs.sections[output].size = size;
+            self.layout.outputs.sections[output].size = size;
         }
         self.load_address(id, output, (region, load_region), (moved, own_align, align))?;
         if self.ignored[output] {
             return Ok(());
         }
-        *dot = dot.wrapping_add(self.outputs.sections[output].memory_size());
+        *dot = dot.wrapping_add(self.layout.outputs.sections[output].memory_size());
         self.leave_overlay(id, dot)?;
-        let section = &self.outputs.sections[output];
+        let section = &self.layout.outputs.sections[output];
         if section.traits.intersects(Traits::ALLOC | Traits::LOAD) {
-            self.regions.get_mut(region).current = *dot;
+            self.layout.regions.get_mut(region).current = *dot;
             if let Some(load_region) = load_region
                 && load_region != region
                 && (section.traits.contains(Traits::LOAD)
                     || spec.is_some_and(|spec| spec.align_with_input))
             {
-                self.regions.get_mut(load_region).current =
+                self.layout.regions.get_mut(load_region).current =
                     section.load_address.wrapping_add(section.memory_size());
             }
         }
@@ -222,13 +224,13 @@ impl<'a> Layouter<'a, '_> {
     /// The last pass over a section, which stays where it is. What is not in the output does not
     /// move the location counter (ld/ldlang.c, `lang_do_assignments_1`).
     fn settled_section(&mut self, id: StatementId, dot: &mut u64) -> Result<()> {
-        let Some(output) = self.statements[id].output else {
+        let Some(output) = self.layout.statements[id].output else {
             return Ok(());
         };
         if std::mem::replace(&mut self.seen[output], self.pass) == self.pass {
             return Ok(());
         }
-        let section = &self.outputs.sections[output];
+        let section = &self.layout.outputs.sections[output];
         let (address, end) = (
             section.address,
             section.address.wrapping_add(section.memory_size()),
@@ -265,7 +267,7 @@ impl<'a> Layouter<'a, '_> {
 
     /// The address that the command line, the script or its kind gives a section.
     fn given_address(&self, id: StatementId, dot: u64) -> Result<Option<u64>> {
-        let statement = &self.statements[id];
+        let statement = &self.layout.statements[id];
         if let Some(output) = statement.output {
             if let Some(address) = self.option_address(output) {
                 return Ok(Some(address));
@@ -285,13 +287,13 @@ impl<'a> Layouter<'a, '_> {
     }
 
     fn option_address(&self, output: OutputId) -> Option<u64> {
-        let name = String::from_utf8_lossy(self.outputs.sections[output].name);
+        let name = String::from_utf8_lossy(self.layout.outputs.sections[output].name);
         self.options.section_start(&name)
     }
 
     /// Orphans without room in memory have address 0 (ld/ldlang.c, `lang_insert_orphan`).
     fn is_unplaced_orphan(&self, id: StatementId, output: OutputId) -> bool {
-        let traits = self.outputs.sections[output].traits;
+        let traits = self.layout.outputs.sections[output].traits;
         self.spec(id).is_none() && !traits.intersects(Traits::ALLOC | Traits::LOAD)
     }
 
@@ -304,21 +306,22 @@ impl<'a> Layouter<'a, '_> {
 
     /// The region that a section is in.
     pub(super) fn region_of(&self, id: StatementId, output: OutputId) -> RegionId {
-        let traits = self.outputs.sections[output].traits;
+        let traits = self.layout.outputs.sections[output].traits;
         self.placed_in[id]
             .0
             .unwrap_or_else(|| match self.has_address(id, output) {
                 true => DEFAULT,
-                false => self.regions.default_for(traits),
+                false => self.layout.regions.default_for(traits),
             })
     }
 
     /// The first thread-local section is aligned as the one that is aligned most (bfd/elflink.c,
     /// `_bfd_elf_tls_setup`), so that their segment begins so.
     pub(super) fn align_thread_local(&mut self) {
-        let sections = &mut self.outputs.sections;
+        let sections = &mut self.layout.outputs.sections;
         let is_thread_local = |id: &&OutputId| sections[**id].traits.contains(Traits::THREAD_LOCAL);
         let all: Vec<OutputId> = self
+            .layout
             .outputs
             .order
             .iter()
@@ -335,16 +338,16 @@ impl<'a> Layouter<'a, '_> {
     /// `strip_excluded_output_sections`).
     pub(super) fn remove_empty_sections(&mut self) {
         let keeps_inputs = self.options.emit_relocations;
-        let mut removed = IdVec::filled(false, self.outputs.sections.len());
-        let mut ends_overlay = IdVec::filled(false, self.outputs.sections.len());
-        for id in self.statements.ids() {
+        let mut removed = IdVec::filled(false, self.layout.outputs.sections.len());
+        let mut ends_overlay = IdVec::filled(false, self.layout.outputs.sections.len());
+        for id in self.layout.statements.ids() {
             let part = self.spec(id).and_then(|spec| spec.overlay.as_ref());
             let ends = part.is_some_and(|part| part.end.is_some());
-            if let Some(output) = self.statements[id].output.filter(|_| ends) {
+            if let Some(output) = self.layout.statements[id].output.filter(|_| ends) {
                 ends_overlay[output] = true;
             }
         }
-        for (id, section) in self.outputs.sections.iter_ids() {
+        for (id, section) in self.layout.outputs.sections.iter_ids() {
             let has_input = section
                 .sections()
                 .any(|input| keeps_inputs && !self.is_gone(input));
@@ -353,16 +356,16 @@ impl<'a> Layouter<'a, '_> {
                 self.ignored[id] = !self.update_dot[id] && !ends_overlay[id];
             }
         }
-        let mut kept = Vec::with_capacity(self.outputs.order.len());
-        for &id in &self.outputs.order {
-            let section = &mut self.outputs.sections[id];
+        let mut kept = Vec::with_capacity(self.layout.outputs.order.len());
+        for &id in &self.layout.outputs.order {
+            let section = &mut self.layout.outputs.sections[id];
             section.removed = removed[id];
             section.kept_before = kept.len();
             if !section.removed {
                 kept.push(id);
             }
         }
-        self.outputs.order = kept;
+        self.layout.outputs.order = kept;
     }
 }
 

@@ -16,11 +16,11 @@ impl<'a> Layouter<'a, '_> {
             let (source, region) = (located.source, located.value);
             let origin = self.constant(&region.origin, source)?;
             let length = self.constant(&region.length, source)?;
-            self.regions.add(region, origin, length);
+            self.layout.regions.add(region, origin, length);
         }
-        self.symbols.clear();
+        self.layout.symbols.clear();
         for (source, alias, region) in sources.region_aliases() {
-            if let Err(refusal) = self.regions.alias(&alias.value, &region.value) {
+            if let Err(refusal) = self.layout.regions.alias(&alias.value, &region.value) {
                 let (what, name) = match refusal {
                     BadAlias::Default => ("alias for default memory region".to_owned(), alias),
                     BadAlias::Redefined => {
@@ -58,7 +58,7 @@ impl<'a> Layouter<'a, '_> {
     }
 
     pub(super) fn place_in_regions(&mut self) -> Result<()> {
-        for id in self.statements.ids() {
+        for id in self.layout.statements.ids() {
             let Some(spec) = self.spec(id) else { continue };
             let region = self.region_called(spec.placement.region.as_ref());
             let load_region = self.region_called(spec.placement.load_region.as_ref());
@@ -67,11 +67,12 @@ impl<'a> Layouter<'a, '_> {
             self.placed_in[id] = (if runs_there { load_region } else { region }, load_region);
         }
         // An orphan goes where the section does that it follows.
-        for id in self.statements.ids() {
+        for id in self.layout.statements.ids() {
             let mut from = id;
-            while let (None, Some(after)) =
-                (self.statements[from].rule, self.statements[from].after)
-            {
+            while let (None, Some(after)) = (
+                self.layout.statements[from].rule,
+                self.layout.statements[from].after,
+            ) {
                 from = after;
             }
             self.placed_in[id] = self.placed_in[from];
@@ -83,10 +84,11 @@ impl<'a> Layouter<'a, '_> {
     /// The region of that name; one that is not declared is all memory, with a warning.
     fn region_called(&mut self, name: Option<&klink_script::Name>) -> Option<RegionId> {
         let name = name?;
-        self.regions.find(&name.value).or_else(|| {
-            self.warnings
+        self.layout.regions.find(&name.value).or_else(|| {
+            self.layout
+                .warnings
                 .push(format!("memory region `{}' not declared", name.value));
-            Some(self.regions.add_undeclared(&name.value))
+            Some(self.layout.regions.add_undeclared(&name.value))
         })
     }
 
@@ -94,8 +96,8 @@ impl<'a> Layouter<'a, '_> {
     /// (ld/ldlang.c, `lang_propagate_lma_regions`).
     fn inherit_load_regions(&mut self) {
         let mut before = None;
-        for index in 0..self.items.len() {
-            let LayoutItem::Section(id) = self.items[index] else {
+        for index in 0..self.layout.items.len() {
+            let LayoutItem::Section(id) = self.layout.items[index] else {
                 continue;
             };
             let (region, load_region) = self.placed_in[id];
@@ -115,12 +117,13 @@ impl<'a> Layouter<'a, '_> {
 
     /// `ALIGN(…)` of a section counts from the start (ld/ldlang.c, `init_os`).
     pub(super) fn raise_alignments(&mut self) -> Result<()> {
-        for id in self.statements.ids() {
-            let (Some(spec), Some(output)) = (self.spec(id), self.statements[id].output) else {
+        for id in self.layout.statements.ids() {
+            let (Some(spec), Some(output)) = (self.spec(id), self.layout.statements[id].output)
+            else {
                 continue;
             };
             if let Some(align) = self.alignment(spec.align.as_ref(), spec.source, 0)? {
-                let section = &mut self.outputs.sections[output];
+                let section = &mut self.layout.outputs.sections[output];
                 section.align = section.align.max(align);
             }
         }

@@ -197,7 +197,7 @@ fn fill_phdrs(
         let Some(output) = statement.output else {
             continue;
         };
-        let section = &layouter.outputs.sections[output];
+        let section = &layouter.layout.outputs.sections[output];
         if section.removed {
             continue;
         }

@@ -48,11 +48,11 @@ impl Question {
         // of the script the one before came, if nothing stands between.
         let (mut end, mut islands) = (0, 0);
         let mut before = None;
-        for piece in &layouter.outputs.sections[self.output].pieces {
+        for piece in &layouter.layout.outputs.sections[self.output].pieces {
             match *piece {
                 Piece::Section(input) => {
                     let (size, align) = layouter.extent_of(input);
-                    let offset = layouter.placements.offset(input);
+                    let offset = layouter.layout.placements.offset(input);
                     let entry = entries
                         .as_mut()
                         .and_then(|entries| entries.find(layouter.resolved.section(input).name));
@@ -72,8 +72,8 @@ impl Question {
                     (end, islands, before) = (offset + size, 0, entry);
                 }
                 Piece::Island(number) => {
-                    let start = klink_script::eval::align_up(end, layouter.islands.align());
-                    islands = start - end + layouter.islands.size(number);
+                    let start = klink_script::eval::align_up(end, layouter.layout.islands.align());
+                    islands = start - end + layouter.layout.islands.size(number);
                 }
                 Piece::Statement(_) => before = None,
             }
@@ -86,7 +86,7 @@ impl Question {
     }
 
     fn add_branches(&mut self, layouter: &Layouter<'_, '_>, sites: &[Site]) {
-        let start = layouter.outputs.sections[self.output].address;
+        let start = layouter.layout.outputs.sections[self.output].address;
         let numbered = self.inputs.iter().zip(0..);
         let numbers: HashMap<SectionId, u32, RandomState> = numbered
             .filter_map(|(input, number)| Some(((*input)?, number)))
@@ -121,7 +121,7 @@ impl Question {
 
     /// Asks, and puts islands and sections where the answer says.
     pub(super) fn ask(&self, layouter: &mut Layouter<'_, '_>, forms: &Forms) {
-        let size = layouter.islands.size_of_one();
+        let size = layouter.layout.islands.size_of_one();
         let problem = reach::Problem {
             sections: &self.sections,
             branches: &self.branches,
@@ -129,7 +129,7 @@ impl Question {
             stubs: reach::StubSizes {
                 external: size,
                 internal: size,
-                align: layouter.islands.align(),
+                align: layouter.layout.islands.align(),
             },
             reorder: self.reorder,
             ends: reach::Ends {
@@ -160,7 +160,7 @@ impl Question {
             }
         }
         let mut order = order.into_iter();
-        let pieces = std::mem::take(&mut layouter.outputs.sections[self.output].pieces);
+        let pieces = std::mem::take(&mut layouter.layout.outputs.sections[self.output].pieces);
         let mut placed = Vec::with_capacity(pieces.len() + answer.islands.len());
         for piece in pieces {
             match piece {
@@ -174,14 +174,14 @@ impl Question {
                 other => placed.push(other),
             }
         }
-        layouter.outputs.sections[self.output].pieces = placed;
+        layouter.layout.outputs.sections[self.output].pieces = placed;
     }
 
     /// Makes an island, and gives its number.
     fn add_island(&self, layouter: &mut Layouter<'_, '_>, island: &reach::Island) -> u32 {
         let stubs = island.stubs.iter();
         let stubs = stubs.filter_map(|stub| self.targets.get(&stub.target).copied());
-        let islands = &mut layouter.islands.islands;
+        let islands = &mut layouter.layout.islands.islands;
         islands.push(Island {
             stubs: stubs.collect(),
             output: self.output,

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{GotTable, ModuleLink, ModuleLoad, Relaxation, Relocation, StubTemplate};
+use crate::{Field, GotTable, ModuleLink, ModuleLoad, Relaxation, Relocation, StubTemplate, Value};
 
 /// Width of addresses: `EI_CLASS` of the ELF header.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -153,6 +153,17 @@ impl fmt::Debug for Arch {
 }
 
 impl Arch {
+    /// The relocation of a word that holds an address, S + A.
+    #[must_use]
+    pub fn word_relocation(&self) -> Option<&'static Relocation> {
+        let word = match self.class {
+            Class::Elf32 => Field::DATA32,
+            Class::Elf64 => Field::DATA64,
+        };
+        let mut rows = self.relocations.iter();
+        rows.find(|row| row.value == Value::Absolute && row.field == word && row.branch.is_none())
+    }
+
     /// The row for relocation type `number`, `None` if the psABI has none. A table look-up, since
     /// it is made for every relocation of a kernel.
     #[must_use]

@@ -10,6 +10,28 @@ pub enum LinkError {
     /// An option of the command line that this linker does not know or cannot follow.
     #[error("{0}")]
     Usage(#[from] crate::args::UsageError),
+    /// Nothing says which version of Linux it is, whose tables have forms of their own.
+    #[error(
+        "the kernel's version is not known: no input defines linux_banner; \
+         say it with --kernel-version=MAJOR.MINOR"
+    )]
+    KernelVersion,
+    /// A version of Linux whose tables klink does not know.
+    #[error("Linux {major}.{minor} is older than 6.1, the first whose tables this linker makes")]
+    OldKernel {
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+    },
+    /// The kernel's table of its symbols cannot be made.
+    #[error("kallsyms: {}{what}", symbol_prefix(symbol))]
+    Kallsyms {
+        /// The symbol that cannot be in it; empty if it is not about one.
+        symbol: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -334,3 +356,10 @@ impl std::fmt::Display for OutOfRangeMessage<'_> {
 
 /// What a fallible step of the link returns.
 pub type Result<T, E = LinkError> = std::result::Result<T, E>;
+/// What stands in front of an error about a symbol.
+fn symbol_prefix(symbol: &str) -> String {
+    match symbol {
+        "" => String::new(),
+        _ => format!("symbol {symbol}: "),
+    }
+}

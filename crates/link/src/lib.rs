@@ -44,8 +44,8 @@ pub use buffer::Buffer;
 pub use error::{LinkError, OutOfRange, Result};
 pub use options::{
     BuildId, ByteOrder, CompressDebug, Definition, Destination, DiscardLocals, DynamicLinker,
-    ErrorLimit, HashStyle, Input, InputName, Magic, ModuleOptions, Options, OrphanHandling,
-    OutputFormat, OutputKind, ScriptFile, SortCommon, SortSection, Strip, Symbolic,
+    ErrorLimit, HashStyle, Input, InputName, KallsymsOptions, Magic, ModuleOptions, Options,
+    OrphanHandling, OutputFormat, OutputKind, ScriptFile, SortCommon, SortSection, Strip, Symbolic,
     TextRelocations, Unique, Unresolved, UnresolvedPolicy,
 };
 pub use report::{Report, SectionReport};
@@ -115,9 +115,19 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     let arch = target::choose(wanted, &resolved)?;
     if !options.relocatable() {
         compressed::unpack(&mut resolved, &storage)?;
+        // Behind all inputs, and before the linker's own sections.
+        let kallsyms = image::KallsymsObject::add(&mut resolved, options, &sources, arch)?;
         let build_id = made::add_build_id(options, &mut resolved, &storage);
         clock.lap("read inputs");
-        return image::link(options, &sources, &storage, resolved, arch, build_id, clock);
+        return image::link(
+            options,
+            &sources,
+            &storage,
+            resolved,
+            arch,
+            (build_id, kallsyms),
+            clock,
+        );
     }
     let build_id = made::add_build_id(options, &mut resolved, &storage);
     made::add_stack_note(options, &mut resolved, arch);

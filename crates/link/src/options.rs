@@ -134,6 +134,13 @@ pub struct Options {
     /// `--stub-group-size`: bytes of code that share an island. Negative: the island stands only
     /// behind the branches that use it (ld/emultempl/hppaelf.em); 1 or -1: the linker chooses.
     pub stub_group_size: Option<i64>,
+    /// `--kallsyms`: the kernel's table of its own symbols is made in the link.
+    pub kallsyms: Option<KallsymsOptions>,
+    /// `--kernel-version`: major and minor number of the Linux version whose tables are made; as the
+    /// kernel's banner says if not given.
+    pub kernel_version: Option<(u32, u32)>,
+    /// `--system-map`: where `System.map` goes.
+    pub system_map: Option<Destination>,
     /// `--emit-stub-syms`, `--stub-symbols` and their opposites: stubs have symbols.
     pub stub_symbols: Option<bool>,
     /// `--reorder`: input sections may move where a script pattern leaves their order open.
@@ -438,6 +445,20 @@ impl Default for ErrorLimit {
     fn default() -> Self {
         Self(Some(20))
     }
+}
+
+/// What `--kallsyms` asks for: the options of Linux's `scripts/kallsyms`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KallsymsOptions {
+    /// `all-symbols`: those outside of code, too (`CONFIG_KALLSYMS_ALL`).
+    pub all_symbols: bool,
+    /// `base-relative`: addresses are offsets (`CONFIG_KALLSYMS_BASE_RELATIVE`, before Linux 6.9).
+    pub base_relative: bool,
+    /// `absolute-percpu`: those of per-CPU symbols are no addresses
+    /// (`CONFIG_KALLSYMS_ABSOLUTE_PERCPU`, before Linux 6.15).
+    pub absolute_percpu: bool,
+    /// `lto-clang`: names are sorted without what clang's LTO adds to them (`CONFIG_LTO_CLANG`).
+    pub lto_clang: bool,
 }
 
 /// What the module link was asked to do.

@@ -3,6 +3,7 @@
 use klink_arch::{Class, Value};
 use object::elf;
 
+use super::kernel::TableRelocation;
 use super::relocate::has_explicit_addends;
 use super::values::SymbolValue;
 use super::write::{CHUNK, Image, Job};
@@ -23,7 +24,7 @@ impl Image<'_, '_> {
         let mut inputs = Vec::new();
         let mut size = 0;
         for input in self.layout.outputs.sections[id].sections() {
-            let count = self.resolved.section(input).relocations.len() as u64;
+            let count = self.relocations_in(input) as u64;
             if count == 0 {
                 continue;
             }
@@ -57,7 +58,7 @@ impl Image<'_, '_> {
         let mut rest = part;
         for input in inputs {
             let relocations = &self.resolved.section(input).relocations;
-            let (own, behind) = rest.split_at_mut(relocations.len() * each);
+            let (own, behind) = rest.split_at_mut(self.relocations_in(input) * each);
             rest = behind;
             let Some(output) = self.layout.placements.output(input) else {
                 continue;
@@ -67,6 +68,10 @@ impl Image<'_, '_> {
                 .wrapping_add(self.layout.placements.offset(input));
             let (object, _) = self.resolved.section_place(input);
             let mut out = Encoder::new(self.arch, own);
+            if let Some(table) = self.late_relocations(input) {
+                self.emit_late(table, base, &mut out);
+                continue;
+            }
             let mut last = 0;
             let mut sorted = true;
             let is_edited = self.layout.unwind.contains(input);
@@ -88,6 +93,29 @@ impl Image<'_, '_> {
             if !sorted {
                 sort_by_offset(own, explicit, self.arch);
             }
+        }
+    }
+
+    /// How many relocations of an input section stay.
+    pub(super) fn relocations_in(&self, input: SectionId) -> usize {
+        match self.late_relocations(input) {
+            Some(late) => late.len(),
+            None => self.resolved.section(input).relocations.len(),
+        }
+    }
+
+    /// The relocations of a section of the kernel's table, which are known late.
+    fn late_relocations(&self, input: SectionId) -> Option<&[TableRelocation]> {
+        self.kallsyms.and_then(|table| table.relocations(input))
+    }
+
+    fn emit_late(&self, relocations: &[TableRelocation], base: u64, out: &mut Encoder<'_>) {
+        let explicit = has_explicit_addends(self.arch);
+        let number = self.arch.word_relocation().map_or(0, |row| row.number);
+        for relocation in relocations {
+            let place = base.wrapping_add(relocation.offset);
+            let symbol = self.symbols.section(relocation.output);
+            out.relocation(place, symbol, number, explicit.then_some(relocation.addend));
         }
     }
 

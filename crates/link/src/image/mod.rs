@@ -12,6 +12,7 @@ mod emit;
 mod entry;
 mod executable_stack;
 mod got;
+mod kernel;
 pub(crate) mod layout;
 mod made_sections;
 mod map;
@@ -32,12 +33,14 @@ mod write;
 
 pub(crate) use common::NAME as COMMON;
 pub(crate) use entry::symbol as entry_symbol;
+pub(crate) use kernel::KallsymsObject;
 pub(crate) use segments::Segment;
 pub(crate) use unwind::read_frames;
 
 use klink_arch::Arch;
 
 use self::contents::MadeContents;
+use self::kernel::KernelVersion;
 use self::layout::{ImageLayout, LateSizes, LayoutInput, Layouter};
 use self::made_sections::MadeSections;
 use self::merged::Merges;
@@ -67,7 +70,7 @@ pub(crate) fn link<'a>(
     storage: &'a Storage,
     mut resolved: Resolved<'a>,
     arch: &'static Arch,
-    build_id: Option<BuildIdNote>,
+    (build_id, kallsyms): (Option<BuildIdNote>, Option<KallsymsObject>),
     mut clock: Clock,
 ) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     common::allocate(&mut resolved, sources, options.sort_common);
@@ -114,25 +117,44 @@ pub(crate) fn link<'a>(
         assigned,
         merges,
         unwind,
-        late_sizes: LateSizes::default(),
+        late_sizes: kallsyms
+            .as_ref()
+            .map_or_else(LateSizes::default, KallsymsObject::first_sizes),
     })?;
     layouter.run()?;
-    let layout = layouter.finish()?;
     clock.lap("lay out");
 
+    // A kernel's table of its symbols moves them: it and the layout settle each other.
+    let needed = entry::needed(options, sources, &resolved);
+    let list_symbols = |layout: &ImageLayout<'_>| {
+        symtab::build(&symtab::TableInput {
+            resolved: &resolved,
+            layout,
+            values: &Values::new(&resolved, layout),
+            arch,
+            options,
+            bindings: &plan.bindings,
+            versions: plan.version_names(),
+            needed: &needed,
+        })
+    };
+    let kallsyms = kallsyms.map(|object| object.settle(&mut layouter, list_symbols));
+    let (kallsyms, listed) = kallsyms.transpose()?.unzip();
+    if kallsyms.is_some() {
+        clock.lap("settle kallsyms");
+    }
+
+    let layout = layouter.finish()?;
     let values = Values::new(&resolved, &layout);
     cross_refs::check(sources, &resolved, &layout, &values)?;
-    let symbols = symtab::build(&symtab::TableInput {
-        resolved: &resolved,
-        layout: &layout,
-        values: &values,
-        arch,
-        options,
-        bindings: &plan.bindings,
-        versions: plan.version_names(),
-        needed: &entry::needed(options, sources, &resolved),
-    });
+    let symbols = listed.unwrap_or_else(|| list_symbols(&layout));
     clock.lap("list symbols");
+    if let Some(destination) = &options.system_map {
+        let version = KernelVersion::find(options, &resolved)?;
+        let text = kernel::system_map(&symbols, &layout.outputs, arch.class, version);
+        clock.report().add_file(destination, text);
+        clock.lap("list names");
+    }
 
     let stub_map = StubMap::new(&layout.islands, &layout.outputs, |target| {
         values.stub_target(target)
@@ -169,6 +191,7 @@ pub(crate) fn link<'a>(
         relocator: &relocator,
         plan: &plan,
         contents: MadeContents::default(),
+        kallsyms: kallsyms.as_ref(),
         options,
         arch,
         entry,
@@ -176,6 +199,9 @@ pub(crate) fn link<'a>(
     };
     let file = image.lay_out_file()?;
     image.contents = plan.contents(&relocator, &|output| file.number(output) as u16)?;
+    if let Some(table) = &kallsyms {
+        table.fill(&mut image.contents);
+    }
     let bytes = image.fill(&file, clock.report())?;
     if let Some(bytes) = binary::extract(options, sources, &layout, &file, &bytes)? {
         clock.lap("write");

@@ -7,6 +7,7 @@ use object::elf;
 use rayon::prelude::*;
 
 use super::contents::MadeContents;
+use super::kernel::KallsymsTable;
 use super::layout::ImageLayout;
 use super::made_sections::{self, MadePart};
 use super::plan::Plan;
@@ -36,6 +37,8 @@ pub(super) struct Image<'a, 'l> {
     pub plan: &'l Plan,
     /// What these sections hold.
     pub contents: MadeContents,
+    /// The kernel's table of its own symbols.
+    pub kallsyms: Option<&'l KallsymsTable>,
     pub options: &'l Options,
     pub arch: &'static Arch,
     pub entry: u64,
@@ -120,7 +123,7 @@ impl Image<'_, '_> {
         }
         section
             .sections()
-            .map(|input| self.resolved.section(input).relocations.len())
+            .map(|input| self.relocations_in(input))
             .sum()
     }
 

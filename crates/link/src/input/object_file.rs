@@ -198,6 +198,8 @@ pub struct RawRelocation {
 pub enum Relocations<'a> {
     /// There are none.
     None,
+    /// One that the linker made, with its addend.
+    Made(RawRelocation),
     /// `SHT_REL`, 32 bits.
     Rel32(&'a [elf::Rel32<Endianness>], Endianness),
     /// `SHT_RELA`, 32 bits.
@@ -213,6 +215,7 @@ impl Relocations<'_> {
     pub fn len(&self) -> usize {
         match self {
             Self::None => 0,
+            Self::Made(_) => 1,
             Self::Rel32(table, _) => table.len(),
             Self::Rela32(table, _) => table.len(),
             Self::Rel64(table, _) => table.len(),
@@ -227,7 +230,7 @@ impl Relocations<'_> {
 
     /// Whether addends are explicit.
     pub fn is_rela(&self) -> bool {
-        matches!(self, Self::Rela32(..) | Self::Rela64(..))
+        matches!(self, Self::Made(_) | Self::Rela32(..) | Self::Rela64(..))
     }
 
     /// The relocation at `index`, which is below [`Self::len`].
@@ -240,6 +243,7 @@ impl Relocations<'_> {
                 number: 0,
                 addend: 0,
             },
+            Self::Made(relocation) => relocation,
             Self::Rel32(table, endian) => decode_rel(&table[index], endian),
             Self::Rel64(table, endian) => decode_rel(&table[index], endian),
             Self::Rela32(table, endian) => decode_rela(&table[index], endian),

@@ -22,6 +22,11 @@ impl Strings {
         }
     }
 
+    /// The string at `offset`.
+    pub(crate) fn at(&self, offset: u32) -> &[u8] {
+        string_at(&self.bytes, offset)
+    }
+
     /// The offset of `name`, added if it is new.
     pub(crate) fn add(&mut self, name: &[u8]) -> u32 {
         if name.is_empty() {

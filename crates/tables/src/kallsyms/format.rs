@@ -1,7 +1,7 @@
 //! What differs between kernels.
 
 use super::{Endian, WordSize};
-use crate::number::round_up;
+use crate::number::{ByteOrder, round_up};
 
 /// Forms of the table, named by the first Linux version that has them. Ordered by age.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -292,6 +292,13 @@ impl Format {
         let has_base = self.addresses.has_base();
         let parts = self.version.parts().iter().copied();
         parts.filter(move |&part| part != Part::RelativeBase || has_base)
+    }
+
+    /// The word that stands at `offset` in `bytes`, in the kernel's byte order; `None` beyond their
+    /// end.
+    #[must_use]
+    pub fn word_at(&self, bytes: &[u8], offset: usize) -> Option<u64> {
+        self.endian.word(self.word, bytes, offset)
     }
 
     /// The next offset at which a part may begin.

@@ -1,14 +1,39 @@
 //! Options that GNU ld has not.
 
-use super::Kind::{Flag, Path, Text};
+use super::Kind::{Flag, Optional, Path, Text};
 use super::{Refusal, Row, row};
 use crate::args::destination;
+use crate::options::KallsymsOptions;
 
 pub(super) const ROWS: &[Row] = &[
     row(
         "--module",
         "with -r: merge code, order functions, make every branch reach",
         Flag(|parser| parser.is_module = true),
+    ),
+    row(
+        "--kallsyms",
+        "make the kernel's table of its own symbols; OPTIONS are all-symbols, base-relative, \
+         absolute-percpu, lto-clang, with commas between",
+        Optional("OPTIONS", "", |parser, value| {
+            parser.options.kallsyms = Some(kallsyms(value)?);
+            Ok(())
+        }),
+    ),
+    row(
+        "--kernel-version",
+        "the Linux version whose tables to make (default: as its banner says)",
+        Text("MAJOR.MINOR", |parser, value| {
+            parser.options.kernel_version = Some(kernel_version(value)?);
+            Ok(())
+        }),
+    ),
+    row(
+        "--system-map",
+        "write the list of the kernel's symbols, System.map, to FILE",
+        Path("FILE", |parser, path| {
+            parser.options.system_map = Some(destination(path));
+        }),
     ),
     row(
         "--stub-symbols",
@@ -62,3 +87,33 @@ pub(super) const ROWS: &[Row] = &[
         }),
     ),
 ];
+
+/// What `--kallsyms=` lists; the names are those of the options of Linux's `scripts/kallsyms`.
+fn kallsyms(list: &str) -> Result<KallsymsOptions, Refusal> {
+    let mut options = KallsymsOptions::default();
+    for word in list.split(',').filter(|word| !word.is_empty()) {
+        let option = match word {
+            "all-symbols" => &mut options.all_symbols,
+            "base-relative" => &mut options.base_relative,
+            "absolute-percpu" => &mut options.absolute_percpu,
+            "lto-clang" => &mut options.lto_clang,
+            _ => {
+                return Err(Refusal::Value(
+                    "all-symbols, base-relative, absolute-percpu, lto-clang",
+                ));
+            }
+        };
+        *option = true;
+    }
+    Ok(options)
+}
+
+/// The first two numbers of a version; what follows them does not matter.
+fn kernel_version(text: &str) -> Result<(u32, u32), Refusal> {
+    let wrong = Refusal::Value("a version such as 6.1");
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        _ => Err(wrong),
+    }
+}

@@ -24,6 +24,9 @@ pub enum LinkError {
         /// Its minor number.
         minor: u32,
     },
+    /// The kernel's tables cannot be sorted.
+    #[error("--sort-tables: {0}")]
+    SortTables(#[from] klink_tables::sort::SortError),
     /// The kernel's table of its symbols cannot be made.
     #[error("kallsyms: {}{what}", symbol_prefix(symbol))]
     Kallsyms {

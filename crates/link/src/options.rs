@@ -139,6 +139,8 @@ pub struct Options {
     /// `--kernel-version`: major and minor number of the Linux version whose tables are made; as the
     /// kernel's banner says if not given.
     pub kernel_version: Option<(u32, u32)>,
+    /// `--sort-tables`: exception table, ORC and calls of mcount are sorted.
+    pub sort_tables: bool,
     /// `--system-map`: where `System.map` goes.
     pub system_map: Option<Destination>,
     /// `--emit-stub-syms`, `--stub-symbols` and their opposites: stubs have symbols.

@@ -202,7 +202,11 @@ pub(crate) fn link<'a>(
     if let Some(table) = &kallsyms {
         table.fill(&mut image.contents);
     }
-    let bytes = image.fill(&file, clock.report())?;
+    let mut bytes = image.fill(&file, clock.report())?;
+    if options.sort_tables {
+        let version = KernelVersion::find(options, &resolved)?;
+        klink_tables::sort::image(&mut bytes, version.weak_calls())?;
+    }
     if let Some(bytes) = binary::extract(options, sources, &layout, &file, &bytes)? {
         clock.lap("write");
         let report = crate::report::of_binary(clock, resolved.objects.len(), bytes.len());

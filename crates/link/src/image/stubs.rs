@@ -7,6 +7,7 @@
 //! branch takes is not decided here: when it is relocated, it takes the nearest one in reach that
 //! goes to its target.
 
+mod names;
 mod question;
 mod runs;
 
@@ -15,6 +16,7 @@ use hashbrown::HashMap;
 use klink_arch::{Arch, Relocation, StubTemplate};
 use klink_reach as reach;
 
+pub(super) use self::names::named;
 use self::question::Question;
 use super::layout::Layouter;
 use crate::error::Result;

@@ -5,6 +5,7 @@ use object::elf;
 
 use super::binding::Bindings;
 use super::layout::ImageLayout;
+use super::stubs;
 use super::values::{SymbolValue, Values};
 use crate::id::{GlobalId, IdVec, ObjectId};
 use crate::input::{InputSymbol, Object, SymbolPlace};
@@ -48,6 +49,9 @@ pub(super) fn build(input: &TableInput<'_, '_>) -> SymbolTable {
     }
     if input.options.strip != Strip::All {
         add_globals(&mut table, input, true);
+        if input.options.stub_symbols == Some(true) {
+            add_stubs(&mut table, input);
+        }
     }
     table.first_global = table.symbols.len() as u32;
     if input.options.strip != Strip::All {
@@ -191,6 +195,24 @@ fn add_globals(table: &mut SymbolTable, input: &TableInput<'_, '_>, local: bool)
             ..null_symbol()
         };
         table.add_global(id, global.name, symbol);
+    }
+}
+
+/// Stubs are of no file either.
+fn add_stubs(table: &mut SymbolTable, input: &TableInput<'_, '_>) {
+    let stubs = stubs::named(input.resolved, input.layout);
+    if !stubs.is_empty() {
+        add_empty_file(table);
+    }
+    for stub in stubs {
+        let symbol = OutputSymbol {
+            value: stub.address,
+            size: stub.size,
+            info: info(elf::STB_LOCAL.0, elf::STT_FUNC.0),
+            place: OutputPlace::Section(stub.output),
+            ..null_symbol()
+        };
+        table.add(&stub.name, symbol);
     }
 }
 

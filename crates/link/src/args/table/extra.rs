@@ -29,6 +29,11 @@ pub(super) const ROWS: &[Row] = &[
         }),
     ),
     row(
+        "--sort-tables",
+        "sort the kernel's exception table, ORC and mcount locations, as its sorttable does",
+        Flag(|parser| parser.options.sort_tables = true),
+    ),
+    row(
         "--system-map",
         "write the list of the kernel's symbols, System.map, to FILE",
         Path("FILE", |parser, path| {

@@ -11,9 +11,7 @@
 
 use klink_arch::{Arch, Class, Endian};
 use klink_script::{Command, SectionItem, Spanned};
-use klink_tables::kallsyms::{
-    self, Filter, Format, MappedSymbol, Part, Plan, PlanError, Symbol, WordSize,
-};
+use klink_tables::kallsyms::{Filter, Format, MappedSymbol, Part, Plan, PlanError, Symbol};
 use object::elf;
 
 use super::names::listed;
@@ -200,18 +198,10 @@ fn key(kept: &[(Symbol<'_>, u64)]) -> Vec<u8> {
 }
 
 fn format(wanted: &KallsymsOptions, version: KernelVersion, arch: &Arch) -> Format {
-    let word = match arch.class {
-        Class::Elf32 => WordSize::Four,
-        Class::Elf64 => WordSize::Eight,
-    };
-    let endian = match arch.endian {
-        Endian::Big => kallsyms::Endian::Big,
-        Endian::Little => kallsyms::Endian::Little,
-    };
     let mut format = Format::new(
         version.form(),
-        word,
-        endian,
+        arch.class.into(),
+        arch.endian,
         wanted.base_relative,
         wanted.absolute_percpu,
         wanted.all_symbols,

@@ -1,6 +1,7 @@
 //! Which kernel it is: its tables' forms depend on that.
 
 use klink_tables::kallsyms::Version;
+use klink_tables::sort::mcount::WeakCalls;
 
 use crate::error::{LinkError, Result};
 use crate::input::SymbolPlace;
@@ -41,6 +42,14 @@ impl KernelVersion {
         } else {
             Version::V6_1
         })))
+    }
+
+    /// What the kernel can make of calls of mcount in functions that are gone.
+    pub(in crate::image) fn weak_calls(self) -> WeakCalls {
+        match self.0 >= Version::V6_15 {
+            true => WeakCalls::Zero,
+            false => WeakCalls::Keep,
+        }
     }
 
     /// The form of tables.

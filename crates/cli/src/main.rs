@@ -8,6 +8,7 @@ mod compressed;
 mod demo;
 mod inspect;
 mod kallsyms;
+mod kbuild;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ enum Command {
     Demo(demo::Options),
     Inspect(inspect::Options),
     Kallsyms(kallsyms::Options),
+    Kbuild(kbuild::Options),
 }
 
 fn main() -> ExitCode {
@@ -41,5 +43,6 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Kallsyms(options) => kallsyms::run(&options),
+        Command::Kbuild(options) => kbuild::run(&options),
     }
 }

@@ -53,8 +53,8 @@ const OBJECT: &str = "
 /// The kernel's source: `KLINK_LINUX`, or where Debian's linux-source-6.1 is unpacked.
 fn kernel_source() -> Option<PathBuf> {
     let places = std::env::var_os("KLINK_LINUX").map(PathBuf::from);
-    let debian = ["/usr/src/linux-source-6.1", "/tmp/src/linux-source-6.1"];
-    let mut places = places.into_iter().chain(debian.map(PathBuf::from));
+    let debian = PathBuf::from("/usr/src/linux-source-6.1");
+    let mut places = places.into_iter().chain([debian]);
     places.find(|place| place.join("scripts/module.lds.S").exists())
 }
 

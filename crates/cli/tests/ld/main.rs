@@ -6,6 +6,7 @@ mod expect;
 mod final_link;
 mod image;
 mod kernel_scripts;
+mod kernel_tables;
 mod listing;
 mod maps;
 mod options;

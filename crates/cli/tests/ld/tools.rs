@@ -108,7 +108,7 @@ fn run(folder: &Path, program: &[&str], arguments: &[&str]) -> Output {
 }
 
 /// Runs a program that has to succeed.
-pub(crate) fn must_run(folder: &Path, program: &[&str], arguments: &[&str]) {
+pub(crate) fn must_run(folder: &Path, program: &[&str], arguments: &[&str]) -> Output {
     let output = run(folder, program, arguments);
     assert!(
         output.status.success(),
@@ -117,6 +117,7 @@ pub(crate) fn must_run(folder: &Path, program: &[&str], arguments: &[&str]) {
         arguments.join(" "),
         errors(&output)
     );
+    output
 }
 
 /// What a program wrote to standard error.

@@ -11,7 +11,9 @@
 
 use klink_arch::{Arch, Class, Endian};
 use klink_script::{Command, SectionItem, Spanned};
-use klink_tables::kallsyms::{Filter, Format, MappedSymbol, Part, Plan, PlanError, Symbol};
+use klink_tables::kallsyms::{
+    AddressForm, Filter, Format, MappedSymbol, Part, Plan, PlanError, Symbol,
+};
 use object::elf;
 
 use super::names::listed;
@@ -93,7 +95,7 @@ impl KallsymsObject {
         let sections = (1..).map(|index| resolved.section_id(object, index));
         Ok(Some(Self {
             format,
-            absolute_percpu: wanted.absolute_percpu,
+            absolute_percpu: wanted.absolute_percpu && keeps_percpu(format.addresses),
             parts: parts.iter().copied().zip(sections).collect(),
         }))
     }
@@ -126,12 +128,12 @@ impl KallsymsObject {
             let symbols = list(&layouter.layout);
             let kept = self.keep(&symbols, &layouter.layout.outputs);
             let key = key(&kept);
+            let named = || kept.iter().map(|&(symbol, _)| symbol);
             let (plan, key) = match before.take() {
                 Some(known) if known.1 == key => known,
                 _ => {
-                    let named: Vec<Symbol<'_>> = kept.iter().map(|&(symbol, _)| symbol).collect();
-                    let plan = Plan::new(self.format, &named).map_err(|e| refused(&e, &named))?;
-                    (plan, key)
+                    let plan = Plan::new(self.format, &named().collect::<Vec<_>>());
+                    (plan.map_err(|error| refused(&error, named()))?, key)
                 }
             };
             let was = &layouter.layout.late_sizes;
@@ -139,7 +141,8 @@ impl KallsymsObject {
             if sizes == *was {
                 let addresses = kept.iter().map(|&(_, address)| address).collect();
                 let parts = self.parts.clone();
-                let table = KallsymsTable::new(plan, addresses, parts, &layouter.layout)?;
+                let table = KallsymsTable::new(&plan, addresses, parts, &layouter.layout);
+                let table = table.map_err(|error| refused(&error, named()))?;
                 return Ok((table, symbols));
             }
             layouter.resize(sizes)?;
@@ -210,6 +213,14 @@ fn format(wanted: &KallsymsOptions, version: KernelVersion, arch: &Arch) -> Form
     format
 }
 
+/// Whether the form can tell an absolute address from others.
+fn keeps_percpu(form: AddressForm) -> bool {
+    matches!(
+        form,
+        AddressForm::Absolute | AddressForm::BaseRelativePercpu
+    )
+}
+
 /// Whether the script has an output section for the table alone.
 fn has_own_section(sources: &Sources) -> bool {
     let is_own = |item: &Spanned<SectionItem>| match &item.value {
@@ -256,9 +267,9 @@ fn symbols(names: impl Iterator<Item = &'static str>) -> Vec<InputSymbol<'static
 }
 
 /// The error of a table that cannot be made.
-fn refused(error: &PlanError, symbols: &[Symbol<'_>]) -> LinkError {
+fn refused<'s>(error: &PlanError, mut symbols: impl Iterator<Item = Symbol<'s>>) -> LinkError {
     let symbol = match *error {
-        PlanError::Name { index, .. } | PlanError::Range { index, .. } => symbols.get(index),
+        PlanError::Name { index, .. } | PlanError::Range { index, .. } => symbols.nth(index),
         _ => None,
     };
     let name = symbol.map(|symbol| String::from_utf8_lossy(symbol.name).into_owned());
@@ -288,11 +299,11 @@ pub(in crate::image) struct KallsymsTable {
 
 impl KallsymsTable {
     fn new(
-        plan: Plan,
+        plan: &Plan,
         addresses: Vec<u64>,
         parts: Vec<(Part, SectionId)>,
         layout: &ImageLayout<'_>,
-    ) -> Result<Self> {
+    ) -> Result<Self, PlanError> {
         let address_of = |section| {
             let output = layout.placements.output(section)?;
             let start = layout.outputs.sections[output].address;
@@ -309,9 +320,7 @@ impl KallsymsTable {
             let start = range_of(part)?.start as u64;
             (part == Part::Addresses).then(|| Some(address_of(section)?.wrapping_sub(start)))?
         });
-        let encoded = plan
-            .encode(&addresses, place.unwrap_or(0))
-            .map_err(|error| refused(&error, &[]))?;
+        let encoded = plan.encode(&addresses, place.unwrap_or(0))?;
         let mut table = Self {
             parts: Vec::new(),
             relocations: Vec::new(),

@@ -179,7 +179,7 @@ impl<M: Memory> Tables<'_, M> {
                 AfterInit::Drop | AfterInit::Split => {
                     self.edit(&table, |entries| entries.trim(gone) as u64)
                 }
-                AfterInit::DropWith(other) => self.trim_pair(&table, other, gone),
+                AfterInit::DropWith(others) => self.trim_with(&table, others, gone),
                 AfterInit::Own => {
                     dropped += self.trim_frames(&table, gone);
                     None
@@ -209,8 +209,13 @@ impl<M: Memory> Tables<'_, M> {
         Some(change(&mut entries))
     }
 
-    /// Drops entries of a table and those of the same numbers in another.
-    fn trim_pair(&mut self, table: &LiveTable, other: &str, gone: &[Range<u64>]) -> Option<u64> {
+    /// Drops entries of a table and those of the same numbers in `others`, as far as there are these.
+    fn trim_with(
+        &mut self,
+        table: &LiveTable,
+        others: &[&str],
+        gone: &[Range<u64>],
+    ) -> Option<u64> {
         let stays = |entry: &Entry<'_>| !points_into(*entry, gone);
         let order = self.edit(table, |entries| {
             let kept = entries.as_table().entries().filter(stays);
@@ -221,22 +226,24 @@ impl<M: Memory> Tables<'_, M> {
             order
         })?;
         let left = order.len() as u64;
-        // symbols without CRCs have no table of these
-        let partner = self.tables.iter().position(|table| table.is(other));
-        let partner = partner.and_then(|nth| Some((nth, self.tables.get(nth)?.clone())));
-        if let Some((nth, partner)) = partner
-            && left < table.len()
-        {
-            let size = partner.size / table.len();
-            let bytes = partner.bytes(self.block(partner.place)?.bytes());
-            select(
-                bytes,
-                usize::try_from(size).ok().filter(|&size| size > 0)?,
-                &order,
-            );
-            self.tables.get_mut(nth)?.size = left * size;
+        if left < table.len() {
+            for other in others {
+                self.select_partner(other, table.len(), &order);
+            }
         }
         Some(left)
+    }
+
+    /// Keeps the entries with the numbers `order` of a table that had `count` of them, if there is one of
+    /// this name: symbols without CRCs have no table of these.
+    fn select_partner(&mut self, name: &str, count: u64, order: &[usize]) -> Option<()> {
+        let nth = self.tables.iter().position(|table| table.is(name))?;
+        let partner = self.tables.get(nth)?.clone();
+        let size = partner.size.checked_div(count).filter(|&size| size > 0)?;
+        let bytes = partner.bytes(self.block(partner.place)?.bytes());
+        select(bytes, usize::try_from(size).ok()?, order);
+        self.tables.get_mut(nth)?.size = order.len() as u64 * size;
+        Some(())
     }
 
     fn trim_frames(&mut self, table: &LiveTable, gone: &[Range<u64>]) -> u64 {

@@ -261,21 +261,24 @@ static ALTERNATIVE_RISCV_32: EntryForm = EntryForm::new(
 
 /// `arch/riscv/include/asm/alternative.h`, `struct alt_entry`: distances since 6.3.
 pub(super) static RISCV_ALTERNATIVES: &[FormRow] = &[
-    FormRow::new(&[RISCV], &ALTERNATIVE_16).if_fits(has_short_lengths),
+    FormRow::new(&[RISCV], &ALTERNATIVE_16).if_fits(is_of_patches),
     FormRow::new(&[RISCV], &ALTERNATIVE_RISCV_32).with_word(WordSize::Four),
     FormRow::new(&[RISCV], &ALTERNATIVE_RISCV_64).with_word(WordSize::Eight),
 ];
 
-/// Whether entries of 16 bytes have the length of code in the two bytes where it is then.
-fn has_short_lengths(numbers: Numbers, table: &[u8]) -> bool {
-    let has_length = |entry: &[u8]| {
-        numbers
-            .endian
-            .u16(entry, 10)
-            .is_some_and(|length| length != 0)
+/// Whether the table can be only one of entries of 16 bytes, or each says something that can be the vendor,
+/// a length or the number of a patch. (Before the table is relocated the length is not there.)
+fn is_of_patches(numbers: Numbers, table: &[u8]) -> bool {
+    const SIZE: usize = 16;
+    /// More than any code that is replaced.
+    const LONG: u16 = 0x400;
+    let says_something = |entry: &[u8]| {
+        let length = numbers.endian.u16(entry, 10);
+        length.is_some_and(|length| length < LONG) && entry[8..].iter().any(|&byte| byte != 0)
     };
-    table.len().is_multiple_of(ALTERNATIVE_16.size())
-        && table.chunks_exact(ALTERNATIVE_16.size()).all(has_length)
+    table.len().is_multiple_of(SIZE)
+        && (!table.len().is_multiple_of(ALTERNATIVE_RISCV_64.size())
+            || table.chunks_exact(SIZE).all(says_something))
 }
 
 static PARAVIRT_64: EntryForm = EntryForm::new(16, &[Field::new("instr", 0, Word)]);

@@ -55,8 +55,11 @@
 //! | `__dyndbg` | four addresses of strings; 24 to 56 bytes | `lib/dynamic_debug.c` | dropped |
 //! | `__dyndbg_classes` | three addresses; 32 or 56 bytes | the same, which links the entries into a list | split before use |
 //! | `.ctors`, `.init_array` | address of a function | `kernel/module/main.c`, `do_mod_ctors` | dropped |
-//! | `__ksymtab`, `__ksymtab_gpl` | [`crate::ksymtab`] | `kernel/module/main.c` | dropped with `__kcrctab`, `__kcrctab_gpl`; sorted by name |
-//! | `__kcrctab`, `__kcrctab_gpl` | CRC of 32 bits | `kernel/module/version.c` | goes with `__ksymtab` |
+//! | `__ksymtab` | [`crate::ksymtab`] | `kernel/module/main.c` | dropped with `__kcrctab` and `__kflagstab`; sorted by name |
+//! | `__ksymtab_gpl` | the same; none since 7.0 | the same | dropped with `__kcrctab_gpl`; sorted by name |
+//! | `__kcrctab` | CRC of 32 bits | `kernel/module/version.c` | goes with `__ksymtab` |
+//! | `__kcrctab_gpl` | the same | the same | goes with `__ksymtab_gpl` |
+//! | `__kflagstab` | flags, a byte (since 7.0) | `kernel/module/main.c` | goes with `__ksymtab` |
 //! | `__param` | [`crate::param`] | `kernel/params.c` | dropped |
 //! | `.modinfo` | strings, [`crate::modinfo`] | `kernel/module/main.c` | nothing: it points at nothing |
 //! | `__versions` | [`crate::versions`] | `kernel/module/version.c` | nothing |
@@ -117,9 +120,9 @@ impl SectionName {
 pub enum AfterInit {
     /// They are dropped. Nothing points at entries of this table, so the others may move up.
     Drop,
-    /// They are dropped, and so are the entries with their numbers in the section of this name, which has
-    /// just as many. See [`crate::table::select`].
-    DropWith(&'static str),
+    /// They are dropped, and so are the entries with their numbers in the sections of these names, as far
+    /// as the module has them; each has just as many. See [`crate::table::select`].
+    DropWith(&'static [&'static str]),
     /// The kernel keeps pointers at entries. They must be put behind the others before it sees the
     /// table, and registered on their own; then dropping them is to forget the second part.
     Split,

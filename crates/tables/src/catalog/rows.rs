@@ -19,7 +19,7 @@ pub static ALL: &[Known] = &[
     Known::new(
         Is(".orc_unwind_ip"),
         "addresses of unwind data",
-        DropWith(".orc_unwind"),
+        DropWith(&[".orc_unwind"]),
     )
     .entries(orc::ROWS)
     .sorted(),
@@ -115,11 +115,16 @@ pub static ALL: &[Known] = &[
         .entries(forms::DEBUG_CLASSES),
     Known::new(Is(".ctors"), "constructors", Drop).entries(forms::POINTERS),
     Known::new(Is(".init_array"), "constructors", Drop).entries(forms::POINTERS),
-    Known::new(Is("__ksymtab"), "exported symbols", DropWith("__kcrctab")).entries(ksymtab::ROWS),
+    Known::new(
+        Is("__ksymtab"),
+        "exported symbols",
+        DropWith(&["__kcrctab", "__kflagstab"]),
+    )
+    .entries(ksymtab::ROWS),
     Known::new(
         Is("__ksymtab_gpl"),
         "symbols exported to GPL-compatible modules",
-        DropWith("__kcrctab_gpl"),
+        DropWith(&["__kcrctab_gpl"]),
     )
     .entries(ksymtab::ROWS),
     Known::new(
@@ -131,6 +136,11 @@ pub static ALL: &[Known] = &[
         Is("__kcrctab_gpl"),
         "CRCs of symbols exported to GPL-compatible modules",
         GoWith("__ksymtab_gpl"),
+    ),
+    Known::new(
+        Is("__kflagstab"),
+        "flags of exported symbols",
+        GoWith("__ksymtab"),
     ),
     Known::new(Is("__param"), "parameters", Drop).entries(param::ROWS),
     Known::new(Is(".modinfo"), "strings about the module", Nothing),

@@ -11,6 +11,10 @@ use object::Endianness;
 use object::elf::{FileHeader32, FileHeader64, SHT_REL, SHT_RELA};
 use object::read::elf::{FileHeader, Rel, Rela, SectionHeader};
 
+/// `EM_RISCV`, and `R_RISCV_ADD16` and `R_RISCV_SUB16`, with which even the length of code is made there.
+const RISCV: u16 = 243;
+const RISCV_LENGTHS: [u32; 2] = [34, 38];
+
 /// How many tables, by section, and what is wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -62,7 +66,10 @@ fn check_class<Elf: FileHeader<Endian = Endianness>>(
                 let Some((list, _)) = section.rela(endian, bytes)? else {
                     continue;
                 };
-                let places = list.iter().map(|rela| rela.r_offset(endian).into());
+                let addresses = list.iter().filter(|rela| {
+                    machine != RISCV || !RISCV_LENGTHS.contains(&rela.r_type(endian, false).0)
+                });
+                let places = addresses.map(|rela| rela.r_offset(endian).into());
                 relocated.entry(target).or_default().extend(places);
             }
             SHT_REL => {

@@ -191,7 +191,11 @@ impl Kernel {
                     self.four(if section.kind == 2 { strings_at } else { 0 }),
                     self.four(section.info),
                     self.word(8),
-                    self.word(0),
+                    self.word(match (section.kind, self.numbers.word) {
+                        (2, WordSize::Four) => 16,
+                        (2 | SHT_RELA, WordSize::Eight) => 24,
+                        _ => 0,
+                    }),
                 ]
                 .concat(),
             );

@@ -14,6 +14,7 @@ mod corpus;
 mod dist;
 mod failure;
 mod kernel;
+mod loader;
 pub mod oracle;
 mod scripts;
 mod test;
@@ -48,6 +49,8 @@ enum Chore {
     Dist(dist::Args),
     /// Make a test kernel's tree: unpacked from $KLINK_CORPUS, or built.
     Kernel(kernel::Args),
+    /// Compare what klink makes of modules with what Linux makes of them in QEMU.
+    Oracle(loader::Args),
     /// Parse the linker scripts of every architecture of Linux, and list what is not executed.
     Scripts(scripts::Args),
     /// Run everything that has to pass, and say what was skipped and why.
@@ -65,6 +68,7 @@ pub fn main() -> std::process::ExitCode {
         Chore::Corpus(args) => corpus::run(&args),
         Chore::Dist(args) => dist::run(&args),
         Chore::Kernel(args) => kernel::run(&args),
+        Chore::Oracle(args) => loader::run(&args),
         Chore::Scripts(args) => scripts::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Tools(args) => tools::run(&args),

@@ -25,7 +25,7 @@ const XFS_IMAGE: u64 = 300 << 20;
 
 /// A newc archive being written.
 #[derive(Debug, Default)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     folders: BTreeSet<String>,
     members: u32,
@@ -38,7 +38,7 @@ impl Archive {
     ///
     /// # Errors
     /// Contents of 4 GiB or more do not fit the format.
-    pub(super) fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), Failure> {
         for (end, _) in name.match_indices('/') {
             if self.folders.insert(name[..end].to_owned()) {
                 self.member(&name[..end], FOLDER, &[])?;
@@ -48,7 +48,7 @@ impl Archive {
     }
 
     /// The finished archive.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>, Failure> {
         self.member("TRAILER!!!", 0, &[])?;
         Ok(self.bytes)
     }
@@ -96,7 +96,7 @@ impl Archive {
 }
 
 /// Compiles the guest's init for `recipe`, statically, and returns the program.
-pub(super) fn compile_init(recipe: &Recipe, scratch: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn compile_init(recipe: &Recipe, scratch: &Path) -> Result<Vec<u8>, Failure> {
     tools::ensure(recipe.init_packages)?;
     let program = scratch.join("init");
     run_command(

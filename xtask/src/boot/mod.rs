@@ -10,9 +10,9 @@
 
 mod commands;
 mod console;
-mod initramfs;
-mod modules;
-mod qemu;
+pub(crate) mod initramfs;
+pub(crate) mod modules;
+pub(crate) mod qemu;
 mod report;
 mod variants;
 

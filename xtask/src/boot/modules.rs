@@ -10,26 +10,26 @@ use crate::Failure;
 
 /// One module of a kernel tree.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Module {
+pub(crate) struct Module {
     /// The name it has in the kernel: `-` is `_`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its file, relative to the tree.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Modules that must be loaded before: `depends=` of .modinfo, and the
     /// `softdep=pre:` ones.
     before: Vec<String>,
     aliases: Vec<String>,
     /// Whether it has an exit function; one without cannot be unloaded.
-    pub(super) has_exit: bool,
+    pub(crate) has_exit: bool,
 }
 
 /// Index of a module in [`Modules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ModuleId(usize);
+pub(crate) struct ModuleId(usize);
 
 /// All modules of a tree, in the order of `modules.order`.
 #[derive(Debug, Default)]
-pub(super) struct Modules {
+pub(crate) struct Modules {
     all: Vec<Module>,
     by_name: BTreeMap<String, ModuleId>,
 }
@@ -39,7 +39,7 @@ impl Modules {
     ///
     /// # Errors
     /// A file that cannot be read or is no ELF object.
-    pub(super) fn read(tree: &Path) -> Result<Self, Failure> {
+    pub(crate) fn read(tree: &Path) -> Result<Self, Failure> {
         let list = tree.join("modules.order");
         let list =
             std::fs::read_to_string(&list).map_err(|error| Failure::io("read", &list, &error))?;
@@ -59,12 +59,12 @@ impl Modules {
     }
 
     /// Every module, in order.
-    pub(super) fn ids(&self) -> impl Iterator<Item = ModuleId> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ModuleId> {
         (0..self.all.len()).map(ModuleId)
     }
 
     /// The module of this index.
-    pub(super) fn get(&self, id: ModuleId) -> &Module {
+    pub(crate) fn get(&self, id: ModuleId) -> &Module {
         &self.all[id.0]
     }
 
@@ -72,7 +72,7 @@ impl Modules {
     ///
     /// # Errors
     /// There is none; the message lists those with a similar name.
-    pub(super) fn find(&self, what: &str) -> Result<ModuleId, Failure> {
+    pub(crate) fn find(&self, what: &str) -> Result<ModuleId, Failure> {
         let name = module_name(Path::new(what));
         if let Some(id) = self.by_name.get(&name) {
             return Ok(*id);
@@ -99,7 +99,7 @@ impl Modules {
     ///
     /// # Errors
     /// Modules that need each other.
-    pub(super) fn load_order(&self, id: ModuleId) -> Result<Vec<ModuleId>, Failure> {
+    pub(crate) fn load_order(&self, id: ModuleId) -> Result<Vec<ModuleId>, Failure> {
         let mut order = Vec::new();
         self.visit(id, &mut Vec::new(), &mut order)?;
         Ok(order)
@@ -109,7 +109,7 @@ impl Modules {
     ///
     /// # Errors
     /// Modules that need each other.
-    pub(super) fn can_unload(&self, id: ModuleId) -> Result<bool, Failure> {
+    pub(crate) fn can_unload(&self, id: ModuleId) -> Result<bool, Failure> {
         let order = self.load_order(id)?;
         Ok(order.iter().all(|id| self.get(*id).has_exit))
     }
@@ -155,7 +155,7 @@ impl Modules {
 }
 
 /// The kernel's name for the module in `path`.
-pub(super) fn module_name(path: &Path) -> String {
+pub(crate) fn module_name(path: &Path) -> String {
     let stem = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = stem.strip_suffix(".ko").unwrap_or(&stem);
     stem.replace('-', "_")
@@ -214,7 +214,7 @@ fn read_modinfo(info: &[u8], module: &mut Module) {
 impl Modules {
     /// Modules of these file names, .modinfo contents, and with an exit
     /// function or not.
-    pub(super) fn for_tests(list: &[(&str, &str, bool)]) -> Self {
+    pub(crate) fn for_tests(list: &[(&str, &str, bool)]) -> Self {
         let mut modules = Self::default();
         for (name, info, has_exit) in list {
             let mut module = Module {

@@ -85,7 +85,7 @@ pub(super) fn boot(
 }
 
 /// Reads lines in a thread of their own, so that waiting for one can time out.
-fn read_lines(from: Option<impl std::io::Read + Send + 'static>) -> Receiver<String> {
+pub(crate) fn read_lines(from: Option<impl std::io::Read + Send + 'static>) -> Receiver<String> {
     let (send, receive) = channel();
     if let Some(from) = from {
         std::thread::spawn(move || {

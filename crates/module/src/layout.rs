@@ -63,7 +63,10 @@ pub(crate) fn lay_out(
             let place = match stubs.planned_offset(id) {
                 Some(offset) => cursor.take_at(base, offset, shape.size, shape.align)?,
                 None => {
-                    cursor.skip(stubs.bytes_before(id))?;
+                    // per-cpu data is not in the module's memory: no stubs are in front of it
+                    if kind != RegionKind::PerCpu {
+                        cursor.skip(stubs.bytes_before(id))?;
+                    }
                     cursor.take(shape.align, shape.size)?
                 }
             };

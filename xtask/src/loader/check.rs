@@ -113,6 +113,15 @@ pub(super) fn check(
             ));
             continue;
         }
+        if plan.size(id) != section.size {
+            verdict.differences.push(format!(
+                "{}: {} bytes, the kernel has {}",
+                section.name,
+                plan.size(id),
+                section.size
+            ));
+            continue;
+        }
         let memory = linked.memory(place.block).map(Memory::bytes);
         let start = place.offset.checked_sub(section.lead);
         let ours = memory.zip(start).and_then(|(memory, start)| {

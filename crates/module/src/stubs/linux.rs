@@ -175,9 +175,10 @@ impl LinuxStubs {
                     if !file.section(target).is_some_and(|target| target.is_code()) {
                         continue;
                     }
-                    let elsewhere = relocations
-                        .filter(|r| self.counts_type(r.number) && !is_in(file, r.symbol, target));
-                    distinct_without_addend(elsewhere)
+                    let needs = |r: &RawRelocation| {
+                        self.counts_type(r.number) && !is_in(file, r.symbol, target)
+                    };
+                    distinct_elsewhere(&branches_first(relocations.collect(), needs), needs)
                 }
             };
             let veneers = match policy.erratum {
@@ -290,17 +291,47 @@ fn distinct(relocations: impl Iterator<Item = RawRelocation>) -> usize {
     count
 }
 
-/// How many there are, those without addend only once for a symbol and type.
-fn distinct_without_addend(relocations: impl Iterator<Item = RawRelocation>) -> usize {
-    let mut keys: Vec<(u32, u32, i64)> = relocations
-        .map(|r| (r.number, r.symbol, r.addend))
-        .collect();
-    keys.sort_unstable();
-    let repeated = keys
-        .windows(2)
-        .filter(|pair| pair[0] == pair[1] && pair[0].2 == 0)
-        .count();
-    keys.len() - repeated
+/// Moves relocations that may need a stub to the front and sorts them there, as arm64's Linux does
+/// (partition_branch_plt_relas, module_frob_arch_sections).
+///
+/// Its search stops where both ends meet, without a look at the relocation there: that one stays
+/// unsorted behind the others, even if it belongs to them.
+fn branches_first(
+    mut all: Vec<RawRelocation>,
+    needs: impl Fn(&RawRelocation) -> bool,
+) -> Vec<RawRelocation> {
+    let at = |all: &[RawRelocation], nth: usize| all.get(nth).is_some_and(&needs);
+    let (mut low, mut high) = (0, all.len().saturating_sub(1));
+    while low < high {
+        if at(&all, low) {
+            low += 1;
+        } else if at(&all, high) {
+            all.swap(low, high);
+        } else {
+            high -= 1;
+        }
+    }
+    if let Some(first) = all.get_mut(..low) {
+        first.sort_by_key(key);
+    }
+    all
+}
+
+/// What arm64's Linux sorts relocations by (cmp_rela).
+const fn key(relocation: &RawRelocation) -> (u32, u32, i64) {
+    (relocation.number, relocation.symbol, relocation.addend)
+}
+
+/// How many need a stub, of those without addend one for each run of equal ones (count_plts).
+fn distinct_elsewhere(all: &[RawRelocation], needs: impl Fn(&RawRelocation) -> bool) -> usize {
+    let before = core::iter::once(None).chain(all.iter().map(Some));
+    let pairs = all.iter().zip(before).filter(|(each, _)| needs(each));
+    pairs
+        .filter(|(each, before)| {
+            let repeated = before.is_some_and(|before| key(before) == key(each));
+            each.addend != 0 || !repeated
+        })
+        .count()
 }
 
 /// How many instructions of a section may need a veneer for the erratum even if its alignment is
@@ -350,11 +381,59 @@ pub(crate) fn relocation_order(
         }
         StubCount::DistinctElsewhere => {
             let counted = |r: &RawRelocation| form.counted.binary_search(&r.number).is_ok();
-            let (mut first, rest): (Vec<_>, Vec<_>) =
-                relocations.partition(|r| counted(r) && !is_in(file, r.symbol, target));
-            first.sort_by_key(|r| (r.number, r.symbol, r.addend));
-            first.extend(rest);
-            Some(first)
+            let needs = |r: &RawRelocation| counted(r) && !is_in(file, r.symbol, target);
+            Some(branches_first(relocations.collect(), needs))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: u32 = 283;
+
+    fn relocations(list: &[(u32, u32, i64)]) -> Vec<RawRelocation> {
+        let list = list.iter().map(|&(number, symbol, addend)| RawRelocation {
+            number,
+            symbol,
+            addend,
+            ..RawRelocation::default()
+        });
+        list.collect()
+    }
+
+    fn is_call(relocation: &RawRelocation) -> bool {
+        relocation.number == CALL
+    }
+
+    fn reordered(list: &[(u32, u32, i64)]) -> Vec<(u32, u32, i64)> {
+        let all = branches_first(relocations(list), is_call);
+        all.iter().map(key).collect()
+    }
+
+    #[test]
+    fn branches_come_first_and_sorted_but_for_the_last_one_looked_at() {
+        let others = [(CALL, 2, 0), (257, 9, 0), (CALL, 1, 0), (257, 8, 0)];
+        let expected = [(CALL, 1, 0), (CALL, 2, 0), (257, 9, 0), (257, 8, 0)];
+        assert_eq!(reordered(&others), expected);
+        // nothing but branches: where both ends meet, nobody looks
+        let all = [(CALL, 3, 0), (CALL, 2, 0), (CALL, 1, 0)];
+        let expected = [(CALL, 2, 0), (CALL, 3, 0), (CALL, 1, 0)];
+        assert_eq!(reordered(&all), expected);
+        assert_eq!(reordered(&[]), []);
+        assert_eq!(reordered(&[(CALL, 1, 0)]), [(CALL, 1, 0)]);
+    }
+
+    #[test]
+    fn equal_branches_without_addend_count_once_in_a_run() {
+        let count = |list: &[(u32, u32, i64)]| {
+            distinct_elsewhere(&branches_first(relocations(list), is_call), is_call)
+        };
+        assert_eq!(count(&[(CALL, 1, 0), (CALL, 1, 0), (257, 1, 0)]), 1);
+        assert_eq!(count(&[(CALL, 1, 4), (CALL, 1, 4), (257, 1, 0)]), 2);
+        // the third is not sorted to its equal
+        assert_eq!(count(&[(CALL, 1, 0), (CALL, 2, 0), (CALL, 1, 0)]), 3);
+        assert_eq!(count(&[(257, 1, 0)]), 0);
     }
 }

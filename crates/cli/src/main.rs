@@ -9,6 +9,7 @@ mod demo;
 mod inspect;
 mod kallsyms;
 mod kbuild;
+mod load;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ enum Command {
     Inspect(inspect::Options),
     Kallsyms(kallsyms::Options),
     Kbuild(kbuild::Options),
+    Load(load::Options),
 }
 
 fn main() -> ExitCode {
@@ -44,5 +46,6 @@ fn main() -> ExitCode {
         Command::Inspect(options) => inspect::run(&options),
         Command::Kallsyms(options) => kallsyms::run(&options),
         Command::Kbuild(options) => kbuild::run(&options),
+        Command::Load(options) => load::run(&options),
     }
 }

@@ -7,8 +7,9 @@
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
+use klink_arch::LoaderPointer;
 
-use crate::elf::{RawSymbol, SHN_ABS, SHN_UNDEF, c_string};
+use crate::elf::{RawSymbol, SHN_ABS, SHN_UNDEF, STB_WEAK, c_string};
 use crate::file::ModuleFile;
 use crate::id::{SectionId, SymbolId};
 use crate::known::Known;
@@ -85,6 +86,30 @@ impl<'a> ModuleFile<'a> {
             })
         });
         found.collect()
+    }
+
+    /// The names of the symbols that others must export, as [`Symbols`](crate::Symbols) is asked for
+    /// them, and whether the module does without (weak symbols).
+    pub fn imports(&self) -> impl Iterator<Item = (&'a [u8], bool)> {
+        let load = &self.arch().load;
+        let got = self.arch().got.as_ref().map(|got| got.symbol.as_bytes());
+        let own = match load.global_pointer {
+            LoaderPointer::Section { symbol, .. } => Some(symbol.as_bytes()),
+            _ => None,
+        };
+        let undefined = self.raw_symbols().skip(1);
+        let undefined = undefined.filter(|(_, symbol)| symbol.section == SHN_UNDEF);
+        undefined.filter_map(move |(_, symbol)| {
+            let name = self.raw_name(symbol)?;
+            if Some(name) == own || Some(name) == got {
+                return None;
+            }
+            let stripped = load.symbol_prefix.and_then(|prefix| {
+                let (&first, rest) = name.split_first()?;
+                (char::from(first) == prefix).then_some(rest)
+            });
+            Some((stripped.unwrap_or(name), symbol.bind() == STB_WEAK))
+        })
     }
 
     /// The file's bytes from a symbol's place on.

@@ -7,6 +7,12 @@ use core::fmt;
 pub struct SectionId(pub(crate) u32);
 
 impl SectionId {
+    /// The section with this index.
+    #[must_use]
+    pub const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
     /// The index in the table of section headers.
     #[must_use]
     pub const fn index(self) -> usize {
@@ -25,6 +31,12 @@ impl fmt::Display for SectionId {
 pub struct SymbolId(pub(crate) u32);
 
 impl SymbolId {
+    /// The symbol with this index.
+    #[must_use]
+    pub const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
     /// The index in the symbol table.
     #[must_use]
     pub const fn index(self) -> usize {

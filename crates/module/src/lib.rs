@@ -61,7 +61,7 @@ pub use file::{ModuleFile, Section};
 pub use host::{Host, LoadError};
 pub use id::{BlockId, SectionId, SymbolId};
 pub use kallsyms::KallsymsPlan;
-pub use link::Linked;
+pub use link::{Linked, Pointers};
 pub use live::{Discarded, InitDiscarded, Live, LiveSection, WithInit};
 pub use modules::{AllSymbols, Modules, Record, State};
 pub use placement::{Memory, Placement};

@@ -11,6 +11,7 @@ use crate::layout::range;
 use crate::params::Kind;
 use crate::placement::{Memory, Placement};
 use crate::plan::{Place, Plan};
+use crate::region::Block;
 use crate::relocate::Relocator;
 use crate::resolve::{self, Use};
 use crate::symbols::{ModuleId, Symbols};
@@ -25,6 +26,7 @@ pub struct Linked<'p, 'f, 'a, M> {
     uses: Vec<Use>,
     stubs: u64,
     arguments: Vec<u8>,
+    pointers: Pointers,
 }
 
 impl<'f, 'a> Plan<'f, 'a> {
@@ -59,6 +61,7 @@ impl<'f, 'a> Plan<'f, 'a> {
             uses: resolved.uses,
             stubs,
             arguments: Vec::new(),
+            pointers,
         })
     }
 }
@@ -116,6 +119,11 @@ impl<'p, 'f, 'a, M: Memory> Linked<'p, 'f, 'a, M> {
         self.memory.get_mut(block.index())
     }
 
+    /// The blocks and their memory.
+    pub fn blocks(&self) -> impl Iterator<Item = (&Block, &M)> {
+        self.plan.blocks().iter().zip(&self.memory)
+    }
+
     /// The run address of a symbol; what no section holds has the value that the file says.
     #[must_use]
     pub fn symbol_address(&self, symbol: SymbolId) -> Option<u64> {
@@ -135,6 +143,12 @@ impl<'p, 'f, 'a, M: Memory> Linked<'p, 'f, 'a, M> {
         owners.sort_unstable();
         owners.dedup();
         owners
+    }
+
+    /// What the global pointers hold.
+    #[must_use]
+    pub const fn pointers(&self) -> Pointers {
+        self.pointers
     }
 
     /// Number of stubs that were made.
@@ -187,11 +201,11 @@ impl Addresses<'_, '_, '_> {
 
 /// What global pointers hold.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pointers {
+pub struct Pointers {
     /// In the module's code.
-    pub(crate) module: u64,
+    pub module: u64,
     /// In the kernel's; `None`: not known.
-    pub(crate) kernel: Option<u64>,
+    pub kernel: Option<u64>,
 }
 
 impl Pointers {

@@ -245,6 +245,12 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Object<'data, Elf> {
         }
     }
 
+    /// `st_other` of the symbol of this index; 0 if there is none.
+    pub(crate) fn symbol_other(&self, index: u32) -> u8 {
+        let symbol = self.symbols.symbol(SymbolIndex(index as usize));
+        symbol.map_or(0, |symbol| symbol.st_other().0)
+    }
+
     /// What to call the target of a relocation: the symbol, or the section that it stands for.
     pub(crate) fn target_name(&self, relocation: &Relocation) -> String {
         let addend = relocation.addend.unwrap_or(0);

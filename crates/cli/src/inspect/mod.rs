@@ -5,14 +5,14 @@
 
 mod branches;
 mod details;
-mod elf;
-mod error;
+pub(crate) mod elf;
+pub(crate) mod error;
 mod examine;
-mod files;
+pub(crate) mod files;
 mod layout;
 mod report;
 mod summary;
-mod text;
+pub(crate) mod text;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;

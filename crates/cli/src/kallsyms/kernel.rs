@@ -97,11 +97,7 @@ impl Kernel {
     /// # Errors
     /// [`Error::Elf`]
     pub(crate) fn symbols(&self) -> Result<Vec<MappedSymbol<'_>>, Error> {
-        match class(self.bytes()) {
-            Some(WordSize::Four) => symbols::<elf::FileHeader32<Endianness>>(self.bytes()),
-            Some(WordSize::Eight) => symbols::<elf::FileHeader64<Endianness>>(self.bytes()),
-            None => Ok(Vec::new()),
-        }
+        elf_symbols(self.bytes())
     }
 
     /// The version in the kernel's banner, "Linux version 6.1.…".
@@ -118,6 +114,19 @@ impl Kernel {
             });
             Some((numbers.next()??, numbers.next()??))
         })
+    }
+}
+
+/// The symbols of an ELF file as `nm` lists them, in the order of the symbol table; none of a file that
+/// is stripped or no ELF file.
+///
+/// # Errors
+/// [`Error::Elf`]
+pub(crate) fn elf_symbols(bytes: &[u8]) -> Result<Vec<MappedSymbol<'_>>, Error> {
+    match class(bytes) {
+        Some(WordSize::Four) => symbols::<elf::FileHeader32<Endianness>>(bytes),
+        Some(WordSize::Eight) => symbols::<elf::FileHeader64<Endianness>>(bytes),
+        None => Ok(Vec::new()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! compares it with the symbol table of the ELF file; this file prints.
 
 mod check;
-mod kernel;
+pub(crate) mod kernel;
 mod payload;
 
 use std::io::{self, BufWriter, Write};

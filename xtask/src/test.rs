@@ -96,6 +96,12 @@ const STEPS: &[Step] = &[
         run: doctest,
     },
     Step {
+        name: "bare",
+        what: "the loader in a crate without the standard library, also for the bare targets installed",
+        is_slow: false,
+        run: bare,
+    },
+    Step {
         name: "demo",
         what: "klink demo: every branch of the example reaches its target",
         is_slow: false,
@@ -375,6 +381,29 @@ fn doctest(context: &mut Context) -> Outcome {
     context
         .stream(cargo(&["test", "--workspace", "--doc", "--quiet"]))
         .into()
+}
+
+/// Checks a crate that has a panic handler of its own: the standard library would bring a second one.
+fn bare(context: &mut Context) -> Outcome {
+    const MANIFEST: &str = "crates/module/tests/bare/Cargo.toml";
+    let installed = Command::new("rustup")
+        .args(["target", "list", "--installed"])
+        .output();
+    let installed = installed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let installed = installed.unwrap_or_default();
+    let targets = installed.lines().filter(|target| target.contains("-none"));
+    for target in [None].into_iter().chain(targets.map(Some)) {
+        let mut args = vec!["check", "--quiet", "--manifest-path", MANIFEST];
+        args.extend(["--target-dir", "target/bare"]);
+        if let Some(target) = target {
+            args.extend(["--target", target]);
+        }
+        let outcome = Outcome::from(context.stream(cargo(&args)));
+        if !matches!(outcome, Outcome::Passed(_)) {
+            return outcome;
+        }
+    }
+    Outcome::Passed("no standard library".into())
 }
 
 fn demo(context: &mut Context) -> Outcome {

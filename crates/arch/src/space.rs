@@ -1,5 +1,10 @@
 //! Where kernels have themselves and their modules.
 
+#![allow(
+    clippy::single_range_in_vec_init,
+    reason = "most kernels have one range for modules"
+)]
+
 use core::ops::Range;
 
 /// Where the Linux kernel of an architecture has itself, its modules and per-cpu data when addresses

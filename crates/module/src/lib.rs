@@ -19,8 +19,9 @@
 //! [`Policy::linux`] gives every section the address that Linux gives it.
 //!
 //! # In a kernel
-//! The crate uses `core` and `alloc` only. `cargo check -p klink-module --target x86_64-unknown-none`
-//! (or any other bare target that the toolchain has, `rustup target list`) shows it.
+//! The crate and all it depends on use `core` and `alloc` only. `cargo xtask test --only bare` checks
+//! a crate without the standard library (`tests/bare`), for this machine and for each bare target that
+//! `rustup target list --installed` names.
 #![no_std]
 #![forbid(unsafe_code)]
 

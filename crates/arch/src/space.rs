@@ -25,10 +25,6 @@ pub struct AddressSpace {
     pub per_cpu: u64,
 }
 
-#[expect(
-    clippy::single_range_in_vec_init,
-    reason = "a list of areas, most often of one"
-)]
 impl AddressSpace {
     /// x86-64 (Linux 6.1 `arch/x86/include/asm/pgtable_64_types.h`, MODULES_VADDR and MODULES_END with
     /// `CONFIG_RANDOMIZE_BASE`). Per-cpu symbols of the kernel are offsets that begin at zero.

@@ -10,6 +10,7 @@ mod inspect;
 mod kallsyms;
 mod kbuild;
 mod load;
+mod map;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ enum Command {
     Kallsyms(kallsyms::Options),
     Kbuild(kbuild::Options),
     Load(load::Options),
+    Map(map::Options),
 }
 
 fn main() -> ExitCode {
@@ -47,5 +49,6 @@ fn main() -> ExitCode {
         Command::Kallsyms(options) => kallsyms::run(&options),
         Command::Kbuild(options) => kbuild::run(&options),
         Command::Load(options) => load::run(&options),
+        Command::Map(options) => map::run(&options),
     }
 }

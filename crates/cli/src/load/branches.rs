@@ -35,7 +35,6 @@ pub(crate) struct Branches {
 
 /// A branch that was decoded: run addresses.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "pictures are drawn of them")]
 pub(crate) struct Jump {
     pub(crate) from: u64,
     /// Where the instruction goes.

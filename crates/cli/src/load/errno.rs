@@ -16,6 +16,7 @@ const KNOWN: &[(i32, &str, &str)] = &[
     (22, "EINVAL", "Invalid argument"),
     (28, "ENOSPC", "No space left on device"),
     (34, "ERANGE", "Numerical result out of range"),
+    (38, "ENOSYS", "Function not implemented"),
 ];
 
 /// `ENOEXEC`.

@@ -145,6 +145,7 @@ impl Reason {
                         "a relocation does not fit"
                     }
                     ModuleError::UnknownRelocation { .. } => "unknown relocation type",
+                    ModuleError::Parameter { .. } => "a parameter cannot be set",
                     ModuleError::NoThisModule | ModuleError::NoSymbols => "not a module",
                     _ => "damaged or not a module",
                 };
@@ -200,6 +201,9 @@ impl Reason {
             }
             ModuleError::Relocation { .. } | ModuleError::Stub { .. } => {
                 "place it nearer to the kernel with --base, or try --layout shared".into()
+            }
+            ModuleError::Parameter { .. } => {
+                "`modinfo -p` shows the module's parameters and their types".into()
             }
             ModuleError::NoThisModule => {
                 "it is an object that modpost has not made a module of yet (.ko, not .o)".into()

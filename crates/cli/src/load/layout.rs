@@ -19,6 +19,16 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
+    /// What `--layout` calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Islands => "islands",
+            Self::Shared => "shared",
+            Self::Packed => "packed",
+        }
+    }
+
     /// The policy for an architecture.
     pub(crate) const fn policy(self, arch: &Arch) -> Policy {
         match self {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use klink_arch::AddressSpace;
 use klink_module::{Block, Host, Memory};
+use klink_tables::param::Param;
 
 /// A block larger than this is refused, in bytes: many times what the largest module takes, so that a
 /// damaged one is not given all memory of this machine.
@@ -14,6 +15,9 @@ const LARGEST_BLOCK: u64 = 1 << 30;
 /// Bytes for per-cpu data of all modules: more than kernels have (`PERCPU_MODULE_RESERVE` is 8 KiB, and
 /// a chunk of `mm/percpu.c` 32 KiB or more), since here all modules of a tree are loaded at once.
 const PER_CPU_BYTES: u64 = 1 << 24;
+
+/// What copies of strings are aligned to, in bytes: the least of `kmalloc` (`ARCH_KMALLOC_MINALIGN`).
+const STRING_ALIGN: u64 = 8;
 
 /// An area of run addresses and what is free of it, by address.
 #[derive(Debug)]
@@ -177,6 +181,19 @@ impl Host for Machine {
 
     fn protect(&mut self, _: &mut Simulated, _: &Block, _: bool) -> Result<(), NoMemory> {
         Ok(())
+    }
+
+    /// Takes any value: the functions that would look at it are not run.
+    fn set_parameter(&mut self, _: &Param, _: Option<&[u8]>) -> Result<(), i32> {
+        Ok(())
+    }
+
+    fn keep_string(&mut self, text: &[u8]) -> Option<u64> {
+        let size = text.len() as u64 + 1;
+        let mut addresses = self.addresses.borrow_mut();
+        let mut areas = addresses.modules.iter_mut();
+        let taken = areas.find_map(|area| area.take(size, STRING_ALIGN));
+        taken.map(|taken| taken.start)
     }
 
     fn call_init(&mut self, _: u64) -> i32 {

@@ -12,15 +12,15 @@ pub(crate) mod error;
 pub(crate) mod kernel;
 pub(crate) mod layout;
 pub(crate) mod memory;
-mod name;
+pub(crate) mod name;
 mod parameters;
 mod pattern;
-mod plan;
+pub(crate) mod plan;
 pub(crate) mod report;
-mod session;
-mod text;
+pub(crate) mod session;
+pub(crate) mod text;
 mod totals;
-mod tree;
+pub(crate) mod tree;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -56,27 +56,8 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["modules", "dump"])]
     all: bool,
 
-    /// The folder of modules, or a version below /lib/modules [default: that around the first FILE, else
-    /// that of the kernel that runs]
-    #[arg(long, short = 'd', value_name = "DIR")]
-    modules_dir: Option<PathBuf>,
-
-    /// What the kernel exports: System.map, /proc/kallsyms, vmlinux, a bootable kernel, Module.symvers;
-    /// may be given several times [default: what lies beside the modules]
-    #[arg(long, short = 's', value_name = "FILE")]
-    symbols: Vec<PathBuf>,
-
-    /// Refuse modules of other architectures [default: that of the first module]
-    #[arg(long)]
-    arch: Option<String>,
-
-    /// How modules are laid out
-    #[arg(long, value_enum, default_value_t)]
-    layout: Layout,
-
-    /// Where the first module goes, in hexadecimal [default: where the kernel has its modules]
-    #[arg(long, value_name = "ADDRESS", value_parser = hexadecimal)]
-    base: Option<u64>,
+    #[command(flatten)]
+    kernel: KernelOptions,
 
     /// Only show what would be loaded, and with which parameters
     #[arg(long, short = 'n')]
@@ -101,6 +82,50 @@ pub(crate) struct Options {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// What modules are loaded into, and how.
+#[derive(Args)]
+pub(crate) struct KernelOptions {
+    /// The folder of modules, or a version below /lib/modules [default: that around the first FILE, else
+    /// that of the kernel that runs]
+    #[arg(long, short = 'd', value_name = "DIR")]
+    pub(crate) modules_dir: Option<PathBuf>,
+
+    /// What the kernel exports: System.map, /proc/kallsyms, vmlinux, a bootable kernel, Module.symvers;
+    /// may be given several times [default: what lies beside the modules]
+    #[arg(long, short = 's', value_name = "FILE")]
+    pub(crate) symbols: Vec<PathBuf>,
+
+    /// Refuse modules of other architectures [default: that of the first module]
+    #[arg(long)]
+    pub(crate) arch: Option<String>,
+
+    /// How modules are laid out
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) layout: Layout,
+
+    /// Where the first module goes, in hexadecimal [default: where the kernel has its modules]
+    #[arg(long, value_name = "ADDRESS", value_parser = hexadecimal)]
+    pub(crate) base: Option<u64>,
+}
+
+impl KernelOptions {
+    /// A request for these modules.
+    pub(crate) fn request<'o>(&'o self, modules: &'o [String], all: bool) -> Request<'o> {
+        Request {
+            modules,
+            all,
+            folder: self.modules_dir.as_deref(),
+            symbols: &self.symbols,
+            arch: self.arch.as_deref(),
+        }
+    }
+
+    /// The kernel that `plan` is for, without modules.
+    pub(crate) fn session<'k>(&self, plan: &'k Plan, extras: Extras<'k>) -> Session<'k> {
+        Session::new(&plan.kernel, plan.arch, self.layout, self.base, extras)
+    }
 }
 
 const AFTER_HELP: &str = "\
@@ -156,13 +181,7 @@ fn hexadecimal(text: &str) -> Result<u64, String> {
 }
 
 fn try_run(options: &Options) -> Result<bool, Error> {
-    let request = Request {
-        modules: &options.modules,
-        all: options.all,
-        folder: options.modules_dir.as_deref(),
-        symbols: &options.symbols,
-        arch: options.arch.as_deref(),
-    };
+    let request = options.kernel.request(&options.modules, options.all);
     let plan = Plan::make(&request)?;
     if options.dry_run {
         return print(&dry_run(options, &plan)).map(|()| true);
@@ -170,10 +189,10 @@ fn try_run(options: &Options) -> Result<bool, Error> {
     let extras = Extras {
         details: !options.all,
         prove: options.prove,
+        jumps: false,
         dump: options.dump.as_deref(),
     };
-    let arch = plan.arch;
-    let mut session = Session::new(&plan.kernel, arch, options.layout, options.base, extras);
+    let mut session = options.kernel.session(&plan, extras);
     let outcome = load(options, &plan, &mut session);
     let walk = options.check.then(|| session.walk_tables());
     let text = match options.json {

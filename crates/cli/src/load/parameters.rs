@@ -1,8 +1,5 @@
 //! Parameters on the command line: `name=value`.
 
-use klink_module::ModuleFile;
-use klink_tables::modinfo;
-
 /// A parameter of a module.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Parameter {
@@ -28,26 +25,19 @@ impl std::fmt::Display for Parameter {
     }
 }
 
-/// The names of those parameters that the module does not have: the kernel ignores them, loudly
-/// (`kernel/module/main.c`, unknown_module_param_cb).
-pub(super) fn unknown(file: &ModuleFile<'_>, given: &[Parameter]) -> Vec<String> {
-    let dash = |byte: u8| if byte == b'-' { b'_' } else { byte };
-    let same = |a: &[u8], b: &[u8]| a.iter().copied().map(dash).eq(b.iter().copied().map(dash));
-    let has = |wanted: &Parameter| {
-        modinfo::entries(file.modinfo())
-            .filter(|entry| matches!(entry.key, b"parm" | b"parmtype"))
-            .any(|entry| {
-                let mut parts = entry.value.split(|&byte| byte == b':');
-                same(parts.next().unwrap_or_default(), wanted.name.as_bytes())
-            })
+/// A module's command line: parameters with blanks between them, values with blanks in quotes
+/// (`kernel/params.c`, next_arg).
+pub(super) fn command_line(given: &[Parameter]) -> String {
+    let quoted = |parameter: &Parameter| match parameter.value.contains(char::is_whitespace) {
+        true => format!("{}=\"{}\"", parameter.name, parameter.value),
+        false => parameter.to_string(),
     };
-    let unknown = given.iter().filter(|wanted| !has(wanted));
-    unknown.map(|wanted| wanted.name.clone()).collect()
+    given.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Parameter;
+    use super::{Parameter, command_line};
 
     #[test]
     fn only_names_make_parameters() {
@@ -56,5 +46,11 @@ mod tests {
         assert_eq!(Parameter::parse("xfs"), None);
         assert_eq!(Parameter::parse("./a=b.ko"), None);
         assert_eq!(Parameter::parse("=b"), None);
+    }
+
+    #[test]
+    fn blanks_are_quoted() {
+        let given = ["a=1", "b=x y"].map(|text| Parameter::parse(text).unwrap());
+        assert_eq!(command_line(&given), "a=1 b=\"x y\"");
     }
 }

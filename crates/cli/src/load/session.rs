@@ -28,6 +28,8 @@ pub(crate) struct Extras<'o> {
     pub(crate) details: bool,
     /// Every branch decoded and followed.
     pub(crate) prove: bool,
+    /// Every branch in the report.
+    pub(crate) jumps: bool,
     /// Where the regions go.
     pub(crate) dump: Option<&'o Path>,
 }
@@ -114,9 +116,9 @@ impl<'k> Session<'k> {
         clock.times.link = clock.lap();
 
         let mut report = self.describe(&file, &linked, taints, role);
-        report.parameters = parameters::unknown(&file, given);
-        if self.extras.details || self.extras.prove {
-            report.branches = branches::examine(&contents, &linked, false);
+        let branches_are_wanted = self.extras.details && role == Role::Wanted;
+        if branches_are_wanted || self.extras.prove {
+            report.branches = branches::examine(&contents, &linked, self.extras.jumps);
         }
         if let Some(folder) = self.extras.dump {
             dump::write(folder, entry.name.as_str(), &linked)
@@ -126,6 +128,7 @@ impl<'k> Session<'k> {
         report.file = entry.path.display().to_string();
         report.file_bytes = contents.file_bytes;
 
+        let linked = linked.with_arguments(parameters::command_line(given).as_bytes());
         clock.lap();
         let live = linked.commit(&mut self.machine, &mut self.modules)?;
         clock.times.commit = clock.lap();
@@ -135,6 +138,7 @@ impl<'k> Session<'k> {
         // what cannot be protected is loaded all the same
         let live = live.unwrap_or_else(|(live, _)| live);
         clock.times.discard = clock.lap();
+        report.parameters = live.unknown_parameters().to_vec();
         report.init.freed = live.freed();
         report.init.dropped_entries = live.dropped_entries();
         report.times = clock.times;

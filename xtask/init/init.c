@@ -116,6 +116,20 @@ static int do_cat(char **arg)
     return 0;
 }
 
+/* Past the kernel's log, which would lose most of a long file. */
+static int do_dump(char **arg)
+{
+    char line[800];
+    FILE *f = fopen(arg[0], "r");
+    FILE *out = fopen("/dev/console", "w");
+    if (!f || !out)
+        return -errno;
+    while (fgets(line, sizeof line, f))
+        fprintf(out, "| %s", line);
+    fclose(f);
+    return fclose(out) ? -errno : 0;
+}
+
 static int do_write(char **arg)
 {
     int fd = open(arg[0], O_WRONLY);
@@ -284,6 +298,7 @@ static const struct command {
     {"cat", 1, do_cat},       /* FILE: its lines, each as "| LINE" */
     {"check", 1, do_check},   /* DIR: the files of "fill" are as written */
     {"detach", 0, do_detach}, /* the loop device of "attach" */
+    {"dump", 1, do_dump},     /* FILE: its lines, each as "| LINE", to the console */
     {"fill", 1, do_fill},     /* DIR: writes files of known content */
     {"ifup", 1, do_ifup},     /* INTERFACE */
     {"image", 2, do_image},   /* DESCRIPTION FILE: writes a sparse file */

@@ -41,6 +41,8 @@ enum Chore {
     Bench(bench::Args),
     /// Load modules in QEMU as GNU ld and as klink linked them, and compare.
     Boot(boot::Args),
+    /// Boot a kernel and check its own table of symbols, and its stack traces.
+    Kallsyms(boot::kallsyms::Args),
     /// Compare two ELF files by meaning, or check one.
     Compare(compare::Args),
     /// Link a whole kernel build again with GNU ld and klink, and compare.
@@ -64,6 +66,7 @@ pub fn main() -> std::process::ExitCode {
     let done = match Cli::parse().chore {
         Chore::Bench(args) => bench::run(&args),
         Chore::Boot(args) => boot::run(&args),
+        Chore::Kallsyms(args) => boot::kallsyms::run(&args),
         Chore::Compare(args) => compare::run(&args),
         Chore::Corpus(args) => corpus::run(&args),
         Chore::Dist(args) => dist::run(&args),

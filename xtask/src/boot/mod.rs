@@ -11,6 +11,7 @@
 mod commands;
 mod console;
 pub(crate) mod initramfs;
+pub(crate) mod kallsyms;
 pub(crate) mod modules;
 pub(crate) mod qemu;
 mod report;

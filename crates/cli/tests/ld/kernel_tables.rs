@@ -256,6 +256,44 @@ fn addresses_in_the_table_are_emitted_relocations() {
     }
 }
 
+/// A position-independent kernel moves itself: its loader finds the base among its relocations.
+#[test]
+fn the_base_of_addresses_is_a_dynamic_relocation() {
+    let Some(tools) = Tools::find("x86_64") else {
+        return;
+    };
+    let folder = kernel(tools, X86_64, AT_END);
+    let folder = folder.path();
+    let table = "--kallsyms=all-symbols,base-relative";
+    must_link(
+        folder,
+        &["-pie", "--no-dynamic-linker", table, "--system-map=map"],
+    );
+    let map = fs::read_to_string(folder.join("map")).unwrap();
+    let address = |name: &str| {
+        let line = map.lines().find(|line| line.ends_with(&format!(" {name}")));
+        line.unwrap()[..16].to_owned()
+    };
+    let relocations = must_run(folder, &["readelf"], &["-rW", "vmlinux"]).stdout;
+    let relocations = String::from_utf8(relocations).unwrap();
+    let place = address("kallsyms_relative_base");
+    let mut at_base = relocations.lines().filter(|line| line.starts_with(&place));
+    let base = at_base
+        .next()
+        .unwrap_or_else(|| panic!("none at {place}:\n{relocations}"));
+    // readelf shows an addend as a signed number.
+    let text = u64::from_str_radix(&address("_text"), 16).unwrap();
+    let addend = format!("-{:x}", text.wrapping_neg());
+    assert!(
+        base.contains("R_X86_64_RELATIVE") && base.ends_with(&addend),
+        "{base}"
+    );
+    assert_eq!(at_base.next(), None);
+    let arguments = ["-T", "k.lds", "-pie", "-o", "vmlinux", "a.o", "--kallsyms"];
+    let said = errors(&klink(folder, &arguments));
+    assert!(said.contains("add base-relative"), "{said}");
+}
+
 /// As kernel builds do it: link, make the table, link with it. With the same symbols, `System.map` of
 /// one link is that of the third.
 #[test]

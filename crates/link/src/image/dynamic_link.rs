@@ -10,6 +10,7 @@ use object::elf;
 use super::binding::{Bindings, is_defined};
 use super::contents::MadeContents;
 use super::got::{Got, Rules};
+use super::kernel::KallsymsTable;
 use super::layout::ImageLayout;
 use super::made_sections::{MadePart, MadeSections, is_dynamic};
 use super::values::{SymbolValue, Values};
@@ -386,7 +387,11 @@ impl DynamicLink {
         let (symbol, number, addend) = match site.fate {
             Fate::Symbolic(number) => (global.map_or(0, |id| self.index(id)), number, addend),
             Fate::Relative(number) | Fate::SectionRelative(number) => {
-                (0, number, value.wrapping_add_signed(addend).cast_signed())
+                let late = input
+                    .kallsyms
+                    .and_then(|table| table.address_at(site.section, offset));
+                let address = late.unwrap_or(value.wrapping_add_signed(addend));
+                (0, number, address.cast_signed())
             }
             Fate::Applied | Fate::Refused => (0, 0, 0),
         };
@@ -408,6 +413,7 @@ pub(super) struct FillInput<'a, 'l> {
     pub got: &'l Got,
     /// The number of an output section in the file.
     pub section_number: &'l dyn Fn(OutputId) -> u16,
+    pub kallsyms: Option<&'l KallsymsTable>,
 }
 
 impl FillInput<'_, '_> {

@@ -198,10 +198,8 @@ pub(crate) fn link<'a>(
         flags: target::flags(&resolved, arch, sources.output_arch()),
     };
     let file = image.lay_out_file()?;
-    image.contents = plan.contents(&relocator, &|output| file.number(output) as u16)?;
-    if let Some(table) = &kallsyms {
-        table.fill(&mut image.contents);
-    }
+    let section_number = |output| file.number(output) as u16;
+    image.contents = plan.contents(&relocator, &section_number, kallsyms.as_ref())?;
     let mut bytes = image.fill(&file, clock.report())?;
     if options.sort_tables {
         let version = KernelVersion::find(options, &resolved)?;

@@ -8,6 +8,7 @@ use super::binding::Bindings;
 use super::contents::MadeContents;
 use super::dynamic_link::{self, DynamicLink, FillInput, PlanInput};
 use super::got::{Got, Rules};
+use super::kernel::KallsymsTable;
 use super::made_sections::{MadePart, MadeSections, is_dynamic};
 use super::relocate::Relocator;
 use super::unwind::{Unwind, UnwindInputs, UnwindRequest};
@@ -143,6 +144,7 @@ impl Plan {
         &self,
         relocator: &Relocator<'_, '_>,
         section_number: &dyn Fn(OutputId) -> u16,
+        kallsyms: Option<&KallsymsTable>,
     ) -> Result<MadeContents> {
         let rules = relocator.rules;
         let is_there = |section: &SectionId| {
@@ -152,6 +154,9 @@ impl Plan {
         };
         let part = |part| self.made.part(part).filter(is_there);
         let mut contents = MadeContents::default();
+        if let Some(table) = kallsyms {
+            table.fill(&mut contents);
+        }
         contents.unwind_header = part(MadePart::UnwindHeader);
         if let Some(section) = part(MadePart::GotPlt) {
             let form = Form::of(rules.arch);
@@ -171,6 +176,7 @@ impl Plan {
                     made: &self.made,
                     got: &self.got,
                     section_number,
+                    kallsyms,
                 },
                 &mut contents,
             )?,

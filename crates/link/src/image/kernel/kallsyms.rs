@@ -23,7 +23,11 @@ use crate::id::{OutputId, SectionId};
 use crate::image::contents::MadeContents;
 use crate::image::layout::{ImageLayout, LateSizes, Layouter};
 
-use crate::input::{ElfIdent, InputSection, InputSymbol, Object, SectionKind, SymbolPlace};
+use crate::image::made_sections::is_dynamic;
+use crate::input::{
+    ElfIdent, InputSection, InputSymbol, Object, RawRelocation, Relocations, SectionKind,
+    SymbolPlace,
+};
 use crate::options::{KallsymsOptions, Options};
 use crate::output::{Outputs, Traits};
 use crate::resolve::Resolved;
@@ -73,6 +77,14 @@ impl KallsymsObject {
             true => OWN_SECTION.as_bytes(),
             false => READ_ONLY_DATA,
         };
+        if is_dynamic(options) && format.addresses == AddressForm::Absolute {
+            return Err(LinkError::Kallsyms {
+                symbol: String::new(),
+                what: "a position-independent kernel cannot hold absolute addresses; \
+                       add base-relative"
+                    .to_owned(),
+            });
+        }
         let align = format.version.alignment(format.word) as u64;
         let parts: Vec<Part> = format.parts().collect();
         let names = parts.iter().map(|part| part.symbol(format.addresses));
@@ -87,9 +99,9 @@ impl KallsymsObject {
             },
             flags: 0,
             os_abi: 0,
-            sections: sections(section_name, align, parts.len()),
-            symbols: symbols(names),
-            first_global: 1,
+            sections: sections(section_name, align, &parts, arch),
+            symbols: symbols(&parts, names),
+            first_global: FIRST_PART as usize,
             groups: Vec::new(),
         });
         let sections = (1..).map(|index| resolved.section_id(object, index));
@@ -233,23 +245,43 @@ fn has_own_section(sources: &Sources) -> bool {
     })
 }
 
-/// The null section, and one for each part.
-fn sections(name: &'static [u8], align: u64, count: usize) -> Vec<InputSection<'static>> {
+/// Symbols of the object in front of those of the parts: the null symbol and that of the section
+/// that holds the base.
+const FIRST_PART: u32 = 2;
+
+/// The null section, and one for each part. The base of the addresses is a relocation, whose addend
+/// is known last; a loader of a position-independent kernel reads it.
+fn sections(
+    name: &'static [u8],
+    align: u64,
+    parts: &[Part],
+    arch: &Arch,
+) -> Vec<InputSection<'static>> {
     let null = InputSection {
         kind: SectionKind::Meta,
         ..InputSection::plain(b"", elf::SHT_NULL.0, 0, &[])
     };
-    let part = InputSection {
+    let of_part = |&part: &Part| InputSection {
         align,
+        relocations: match arch.word_relocation() {
+            Some(word) if part == Part::RelativeBase => Relocations::Made(RawRelocation {
+                offset: 0,
+                symbol: FIRST_PART - 1,
+                number: word.number,
+                addend: 0,
+            }),
+            _ => Relocations::None,
+        },
         ..InputSection::plain(name, elf::SHT_PROGBITS.0, elf::SHF_ALLOC.0, &[])
     };
-    let mut sections = vec![part; count + 1];
-    sections[0] = null;
-    sections
+    [null]
+        .into_iter()
+        .chain(parts.iter().map(of_part))
+        .collect()
 }
 
-/// The null symbol, and one at the beginning of each section.
-fn symbols(names: impl Iterator<Item = &'static str>) -> Vec<InputSymbol<'static>> {
+/// The null symbol, that of the base's section, and one at the beginning of each section.
+fn symbols(parts: &[Part], names: impl Iterator<Item = &'static str>) -> Vec<InputSymbol<'static>> {
     let symbol = |name: &'static str, place, binding| InputSymbol {
         name: name.as_bytes(),
         place,
@@ -260,10 +292,20 @@ fn symbols(names: impl Iterator<Item = &'static str>) -> Vec<InputSymbol<'static
         other: 0,
     };
     let null = symbol("", SymbolPlace::Undefined, elf::STB_LOCAL.0);
+    let base = (1..)
+        .zip(parts)
+        .find(|&(_, &part)| part == Part::RelativeBase);
+    let base = base.map_or(SymbolPlace::Undefined, |(index, _)| {
+        SymbolPlace::Section(index)
+    });
+    let base = InputSymbol {
+        symbol_type: elf::STT_SECTION.0,
+        ..symbol("", base, elf::STB_LOCAL.0)
+    };
     let named = (1..)
         .zip(names)
         .map(|(index, name)| symbol(name, SymbolPlace::Section(index), elf::STB_GLOBAL.0));
-    [null].into_iter().chain(named).collect()
+    [null, base].into_iter().chain(named).collect()
 }
 
 /// The error of a table that cannot be made.
@@ -288,6 +330,7 @@ pub(in crate::image) struct TableRelocation {
     pub output: OutputId,
     /// The address, from the section's beginning.
     pub addend: i64,
+    pub address: u64,
 }
 
 /// The finished table.
@@ -335,12 +378,16 @@ impl KallsymsTable {
             let mut relocations = Vec::new();
             while let Some(word) = words.next_if(|&word| word < range.end) {
                 let address = plan.format().word_at(&encoded.bytes, word);
-                let place = address.and_then(|address| place_of(layout, address));
-                if let Some((output, addend)) = place {
+                let place = address.and_then(|address| {
+                    let (output, addend) = place_of(layout, address)?;
+                    Some((output, addend, address))
+                });
+                if let Some((output, addend, address)) = place {
                     let relocation = TableRelocation {
                         offset: (word - range.start) as u64,
                         output,
                         addend,
+                        address,
                     };
                     relocations.push(relocation);
                 }
@@ -358,6 +405,13 @@ impl KallsymsTable {
         for (section, bytes) in &self.parts {
             contents.set(*section, bytes.clone());
         }
+    }
+
+    /// The address that the table holds at an offset in one of its sections.
+    pub(in crate::image) fn address_at(&self, section: SectionId, offset: u64) -> Option<u64> {
+        let mut all = self.relocations(section)?.iter();
+        all.find(|relocation| relocation.offset == offset)
+            .map(|relocation| relocation.address)
     }
 
     /// The relocations of a section of the table; `None`: of another section.

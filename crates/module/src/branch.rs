@@ -15,7 +15,7 @@ use crate::stubs::{Area, LinuxStubs, StubPlan, StubWriter};
 
 /// The stubs while they are made.
 pub(crate) struct StubState<'p> {
-    plan: &'p StubPlan,
+    pub(crate) plan: &'p StubPlan,
     pub(crate) form: &'static LoaderStubs,
     pub(crate) writer: StubWriter,
     /// For each section how many of its relocations that may need a stub were met.
@@ -208,7 +208,7 @@ impl Relocator<'_, '_, '_, '_, '_> {
 }
 
 /// Where the stubs for branches of a section are.
-fn area(
+pub(crate) fn area(
     addresses: &Addresses<'_, '_, '_>,
     stubs: &LinuxStubs,
     site: &Site,

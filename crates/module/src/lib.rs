@@ -30,6 +30,7 @@ extern crate alloc;
 mod branch;
 mod check;
 mod elf;
+mod erratum;
 mod error;
 mod exports;
 mod file;

@@ -128,6 +128,8 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
     ) -> Result<(), Error> {
         let load = &self.arch.load;
         let plain = self.stubs.is_none() && self.slots.is_none();
+        let hit = self.addresses.plan.policy().erratum && site.place.region.is_code();
+        let erratum = load.page_erratum.filter(|_| hit);
         for raw in relocations {
             let Some(row) = self.arch.relocation(raw.number) else {
                 return Err(Error::UnknownRelocation {
@@ -173,6 +175,11 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
             } else if needs_slot(row) {
                 let error = RelocError::Unsupported { name: row.name };
                 return Err(self.failed(&at, error));
+            }
+            if let Some(erratum) = erratum
+                && self.avoid_erratum(erratum, &at, &values)?
+            {
+                continue;
             }
             let read = match row.loader_value {
                 Some(_) => &row.as_loader_reads(),

@@ -3,11 +3,13 @@
 //! klink is told where the kernel put the blocks of memory (what stays, what init needs, per-cpu data),
 //! and which addresses it gave to undefined symbols. Every section's address and every byte must be
 //! equal. Left out are what the kernel uses itself: the symbol table, and of `struct module` all but
-//! what is relocated in it.
+//! what is relocated in it. In sections for stubs the kernel may leave a copy of the last stub in the
+//! slot behind it, which no branch goes to (arm64 writes a stub before it looks whether it has it
+//! already): slots that klink leaves empty do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use klink_arch::{Arch, Class, Endian};
+use klink_arch::{Arch, Class, Endian, StubPlace};
 use klink_module::{Export, Memory, ModuleFile, Plan, Policy, RegionKind, SymbolTable};
 use object::{Object, ObjectSection, ObjectSymbol};
 
@@ -27,8 +29,10 @@ pub(super) struct Verdict {
     pub(super) sections: usize,
     /// Bytes that were compared.
     pub(super) bytes: u64,
-    /// Bytes of stubs that klink made.
+    /// Stubs that klink made.
     pub(super) stubs: u64,
+    /// Slots that klink leaves empty and the kernel does not.
+    pub(super) left_over: u64,
     /// What differs, one line a section; empty if nothing does.
     pub(super) differences: Vec<String>,
 }
@@ -130,15 +134,34 @@ pub(super) fn check(
             memory.get(start..start.checked_add(len)?)
         });
         let only = (section.name == THIS_MODULE).then_some(&relocated);
-        compare(
-            section,
-            ours.unwrap_or_default(),
-            dump.bytes_of(section),
-            only,
-            &mut verdict,
-        );
+        let ours = ours.unwrap_or_default();
+        let mut theirs = dump.bytes_of(section).to_vec();
+        verdict.left_over += clear_left_over(file.arch(), section, ours, &mut theirs);
+        compare(section, ours, &theirs, only, &mut verdict);
     }
     Ok(verdict)
+}
+
+/// Clears the slots of a section for stubs that are empty in `ours`; how many were not in `theirs`.
+fn clear_left_over(arch: &Arch, section: &Section, ours: &[u8], theirs: &mut [u8]) -> u64 {
+    let Some(stubs) = &arch.load.stubs else {
+        return 0;
+    };
+    let StubPlace::Sections { core, init, .. } = stubs.place else {
+        return 0;
+    };
+    if ![core, init].contains(&section.name.as_str()) {
+        return 0;
+    }
+    let slot = usize::try_from(stubs.slot_bytes).unwrap_or(1);
+    let mut count = 0;
+    for (ours, theirs) in ours.chunks(slot).zip(theirs.chunks_mut(slot)) {
+        if ours.iter().all(|byte| *byte == 0) && theirs.iter().any(|byte| *byte != 0) {
+            theirs.fill(0);
+            count += 1;
+        }
+    }
+    count
 }
 
 /// Compares a section's bytes; of those at `only`, if that is given.
@@ -312,6 +335,20 @@ mod tests {
         // in front of the section are its stubs
         let stub = differences(8, &[9; 12], &[8; 12], None);
         assert!(stub.differences[0].contains("12 bytes differ, first at -0x8"));
+    }
+
+    #[test]
+    fn slots_that_klink_leaves_empty_do_not_count_in_sections_for_stubs() {
+        let arch = &klink_arch::aarch64::AARCH64;
+        let mut plt = section(0, 36);
+        let ours = [[1; 12], [0; 12], [0; 12]].concat();
+        let made = [[2; 12], [1; 12], [0; 12]].concat();
+        let mut theirs = made.clone();
+        assert_eq!(clear_left_over(arch, &plt, &ours, &mut theirs), 0);
+        assert_eq!(theirs, made, "this one is not for stubs");
+        plt.name = ".init.plt".to_owned();
+        assert_eq!(clear_left_over(arch, &plt, &ours, &mut theirs), 1);
+        assert_eq!(theirs, [[2; 12], [0; 12], [0; 12]].concat());
     }
 
     #[test]

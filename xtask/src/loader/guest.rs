@@ -167,8 +167,8 @@ impl Machine {
         command.arg("-kernel").arg(kernel);
         command.arg("-initrd").arg(initrd);
         command.arg("-append").arg(format!(
-            "console={} rdinit=/init nokaslr panic=-1",
-            recipe.console
+            "console={} rdinit=/init panic=-1 {}",
+            recipe.console, recipe.append
         ));
         command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
         command.args(["-no-reboot", "-nic", "none", "-chardev"]);

@@ -101,6 +101,7 @@ fn policy(config: &str, recipe: &Recipe) -> Policy {
             false => Names::None,
         },
         unload: set("CONFIG_MODULE_UNLOAD"),
+        erratum: recipe.erratum && set("CONFIG_ARM64_ERRATUM_843419"),
         ..policy
     }
 }

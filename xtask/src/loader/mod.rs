@@ -244,6 +244,12 @@ fn print(rows: &[Row], verbose: bool) -> Result<(), Failure> {
         sum(|verdict| verdict.stubs),
         rows.len() - bad
     );
+    let left_over = sum(|verdict| verdict.left_over);
+    if left_over > 0 {
+        println!(
+            "{left_over} slots for stubs hold a copy that no branch goes to; klink's are empty"
+        );
+    }
     match (rows.len(), bad) {
         (0, _) => Err(Failure::new("no module was dumped")),
         (_, 0) => Ok(()),

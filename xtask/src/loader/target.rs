@@ -10,6 +10,8 @@ pub(crate) enum Target {
     Amd64,
     /// Debian's kernel for AArch64.
     Arm64,
+    /// The same at random addresses, where modules need stubs, on a processor with erratum 843419.
+    Arm64Kaslr,
     /// Debian's kernel for little-endian 64-bit PowerPC.
     Ppc64el,
     /// The PA-RISC test kernel (`cargo xtask kernel hppa32`).
@@ -46,6 +48,10 @@ pub(super) struct Recipe {
     pub(super) qemu: &'static str,
     /// Its machine options.
     pub(super) machine: &'static [&'static str],
+    /// Whether the processor has the erratum that the architecture's loader works around.
+    pub(super) erratum: bool,
+    /// What a kernel command line must say besides.
+    pub(super) append: &'static str,
     /// The kernel's console.
     pub(super) console: &'static str,
     /// Registers that hold the first three arguments of a function, by their numbers in QEMU's
@@ -117,6 +123,8 @@ static AMD64: Recipe = Recipe {
     qemu_package: "qemu-system-x86",
     qemu: "qemu-system-x86_64",
     machine: &["-accel", "tcg", "-cpu", "max", "-m", "3072"],
+    erratum: false,
+    append: "nokaslr",
     console: "ttyS0",
     arguments: [5, 4, 3],
     entry: 0,
@@ -157,7 +165,9 @@ static AMD64: Recipe = Recipe {
     hang: &[],
 };
 
-static ARM64: Recipe = Recipe {
+static ARM64: Recipe = ARM64_NAMED;
+
+const ARM64_NAMED: Recipe = Recipe {
     name: "arm64",
     source: Source::Debian {
         arch: "arm64",
@@ -177,6 +187,8 @@ static ARM64: Recipe = Recipe {
         "-m",
         "2048",
     ],
+    erratum: false,
+    append: "nokaslr",
     console: "ttyAMA0",
     arguments: [0, 1, 2],
     entry: 0,
@@ -184,6 +196,23 @@ static ARM64: Recipe = Recipe {
     modules: USUAL,
     count: 40,
     hang: &[],
+};
+
+static ARM64_KASLR: Recipe = Recipe {
+    name: "arm64-kaslr",
+    machine: &[
+        "-accel",
+        "tcg",
+        "-M",
+        "virt",
+        "-cpu",
+        "cortex-a53",
+        "-m",
+        "2048",
+    ],
+    erratum: true,
+    append: "",
+    ..ARM64_NAMED
 };
 
 static PPC64EL: Recipe = Recipe {
@@ -199,6 +228,8 @@ static PPC64EL: Recipe = Recipe {
     machine: &[
         "-accel", "tcg", "-M", "pseries", "-cpu", "power9", "-m", "2048", "-vga", "none",
     ],
+    erratum: false,
+    append: "nokaslr",
     console: "hvc0",
     arguments: [3, 4, 5],
     // calls inside the kernel go to the local entry point, behind two instructions
@@ -216,6 +247,8 @@ static HPPA32: Recipe = Recipe {
     qemu_package: "qemu-system-misc",
     qemu: "qemu-system-hppa",
     machine: &["-m", "2047"],
+    erratum: false,
+    append: "nokaslr",
     console: "ttyS0",
     arguments: [26, 25, 24],
     entry: 0,
@@ -243,6 +276,7 @@ impl Target {
         match self {
             Self::Amd64 => &AMD64,
             Self::Arm64 => &ARM64,
+            Self::Arm64Kaslr => &ARM64_KASLR,
             Self::Ppc64el => &PPC64EL,
             Self::Hppa32 => &HPPA32,
         }

@@ -181,12 +181,17 @@ impl LinuxStubs {
                     distinct_elsewhere(&branches_first(relocations.collect(), needs), needs)
                 }
             };
-            let veneers = match policy.erratum {
-                true => veneers(file, SectionId(section.info), section, shapes),
-                false => 0,
+            let count = match policy.erratum {
+                true => {
+                    let count = count + veneers(file, SectionId(section.info), section, shapes);
+                    // slots that stand where the erratum hits stay empty
+                    let per_page = klink_arch::PAGE_BYTES as usize / self.form.slot_bytes as usize;
+                    count + count.div_ceil(per_page.max(1))
+                }
+                false => count,
             };
             if let Some(sum) = self.counts.get_mut(target.index()) {
-                *sum = sum.saturating_add((count + veneers) as u32);
+                *sum = sum.saturating_add(count as u32);
             }
         }
     }
@@ -236,11 +241,6 @@ impl LinuxStubs {
         for (id, section) in file.section_ids() {
             let in_init = core != init && is_init(file, policy, file.section_name(section));
             counts[usize::from(in_init)] += self.count_of(id);
-        }
-        if policy.erratum {
-            // slots that stand where the erratum hits stay empty
-            let per_page = (4096 / u64::from(self.form.slot_bytes)).max(1);
-            counts = counts.map(|count| count + count.div_ceil(per_page));
         }
         for (nth, id) in [core, init].into_iter().enumerate() {
             if nth == 1 && core == init {

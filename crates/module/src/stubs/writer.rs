@@ -4,7 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
-use klink_arch::{Arch, LoaderStub, LoaderStubs, StubSharing, Values};
+use hashbrown::hash_map::Entry;
+use klink_arch::{Arch, LoaderStub, LoaderStubs, PageErratum, StubSharing, Values};
 
 use crate::error::Error;
 use crate::id::BlockId;
@@ -29,6 +30,44 @@ struct Made {
     count: u64,
     last: Option<(u64, u64)>,
     by_target: HashMap<u64, u64>,
+}
+
+impl Made {
+    /// The stubs of the area with this key, which `area` gives at first use.
+    fn of(
+        areas: &mut HashMap<u32, Self>,
+        key: u32,
+        area: impl FnOnce() -> Result<Area, Error>,
+    ) -> Result<&mut Self, Error> {
+        Ok(match areas.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Self {
+                area: area()?,
+                count: 0,
+                last: None,
+                by_target: HashMap::new(),
+            }),
+        })
+    }
+
+    /// Takes the next slot, or the one behind it if `erratum` hits what stands there.
+    fn take(&mut self, form: &LoaderStubs, erratum: Option<&PageErratum>) -> Result<Area, Error> {
+        let bytes = u64::from(form.slot_bytes);
+        let address = |count: u64| self.area.address.wrapping_add(count.wrapping_mul(bytes));
+        if erratum.is_some_and(|erratum| erratum.hits(address(self.count))) {
+            self.count += 1;
+        }
+        if self.count >= self.area.room {
+            return Err(Error::NoRoom("stubs"));
+        }
+        let skipped = self.count * bytes;
+        self.count += 1;
+        Ok(Area {
+            offset: self.area.offset + skipped,
+            address: self.area.address.wrapping_add(skipped),
+            ..self.area
+        })
+    }
 }
 
 /// Makes stubs in areas and remembers them.
@@ -79,15 +118,8 @@ impl StubWriter {
         values: &Values,
         images: &mut [&mut [u8]],
     ) -> Result<u64, Error> {
-        let made = match self.areas.entry(key) {
-            hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            hashbrown::hash_map::Entry::Vacant(entry) => entry.insert(Made {
-                area: area()?,
-                count: 0,
-                last: None,
-                by_target: HashMap::new(),
-            }),
-        };
+        let erratum = self.erratum();
+        let made = Made::of(&mut self.areas, key, area)?;
         let target = values.symbol.wrapping_add_signed(values.addend);
         let found = match self.sharing {
             StubSharing::Never => None,
@@ -97,29 +129,34 @@ impl StubWriter {
         if let Some(address) = found {
             return Ok(address);
         }
-        let bytes = u64::from(self.form.slot_bytes);
-        if self.skip_erratum
-            && let Some(erratum) = self.arch.load.page_erratum
-            && erratum.hits(made.area.address.wrapping_add(made.count * bytes))
-        {
-            made.count += 1;
-        }
-        if made.count >= made.area.room {
-            return Err(Error::NoRoom("stubs"));
-        }
-        let skipped = made.count * bytes;
-        let area = Area {
-            offset: made.area.offset + skipped,
-            address: made.area.address.wrapping_add(skipped),
-            ..made.area
-        };
-        made.count += 1;
+        let area = made.take(self.form, erratum)?;
         made.last = Some((target, area.address));
         if self.sharing == StubSharing::Any {
             made.by_target.insert(target, area.address);
         }
         self.write(kind, values, area, images)?;
         Ok(area.address)
+    }
+
+    /// Room in the area with this key for code that is no stub of a branch.
+    pub(crate) fn room(
+        &mut self,
+        key: u32,
+        area: impl FnOnce() -> Result<Area, Error>,
+    ) -> Result<Area, Error> {
+        let erratum = self.erratum();
+        let made = Made::of(&mut self.areas, key, area)?;
+        let area = made.take(self.form, erratum)?;
+        // the next branch has nothing to share with this
+        made.last = None;
+        self.count += 1;
+        Ok(area)
+    }
+
+    /// What stubs have to avoid.
+    fn erratum(&self) -> Option<&'static PageErratum> {
+        let erratum = self.arch.load.page_erratum;
+        erratum.filter(|_| self.skip_erratum)
     }
 
     /// The run address of the stub with this number, which has `area` for itself.

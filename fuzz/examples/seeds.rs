@@ -26,6 +26,17 @@ fn main() -> std::io::Result<()> {
     for name in objects {
         put("object", name, &read(name)?)?;
     }
+    let modules = root.join("../crates/module/tests/data");
+    for entry in fs::read_dir(modules)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".ko") {
+            for choice in [0b1010_1000, 0b0110_0110, 0] {
+                let mut bytes = fs::read(entry.path())?;
+                bytes.push(choice);
+                put("module", &format!("{name}.{choice}"), &bytes)?;
+            }
+        }
+    }
     for name in ["lib.a", "thin.a"] {
         put("archive", name, &read(name)?)?;
     }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod case;
+pub mod life;
 pub mod mutate;
 
 use std::fs;

@@ -166,6 +166,7 @@ impl Arch {
 
     /// The row for relocation type `number`, `None` if the psABI has none. A table look-up, since
     /// it is made for every relocation of a kernel.
+    #[inline]
     #[must_use]
     pub fn relocation(&self, number: u32) -> Option<&'static Relocation> {
         let row = *self.index.get(usize::try_from(number).ok()?)?;

@@ -148,6 +148,7 @@ impl Field {
     }
 
     /// `instruction` with the field set to `value`, of which bits that have no place are dropped.
+    #[inline]
     #[must_use]
     pub fn encode(&self, instruction: u64, value: i64) -> u64 {
         let stored = (value >> self.shift).cast_unsigned();
@@ -161,6 +162,7 @@ impl Field {
     }
 
     /// The value in the field of `instruction`, sign-extended, its unstored low bits zero.
+    #[inline]
     #[must_use]
     pub fn decode(&self, instruction: u64) -> i64 {
         let negative = self.sign_of(self.gather(instruction, false));
@@ -172,6 +174,7 @@ impl Field {
     ///
     /// # Errors
     /// [`RelocError::OutOfBounds`] if `bytes` is shorter than the field.
+    #[inline]
     pub fn read(&self, endian: Endian, bytes: &[u8]) -> Result<u64, RelocError> {
         let word = match (self.bytes, endian) {
             (0, _) => Some(0),
@@ -190,6 +193,7 @@ impl Field {
     ///
     /// # Errors
     /// [`RelocError::OutOfBounds`] if `bytes` is shorter than the field; nothing is written then.
+    #[inline]
     pub fn write(&self, endian: Endian, bytes: &mut [u8], word: u64) -> Result<(), RelocError> {
         let available = bytes.len();
         let len = usize::from(self.bytes);

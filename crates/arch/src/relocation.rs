@@ -127,6 +127,7 @@ impl Selector {
     /// Applies the selector to `base` + `addend` (for [`Left`](Self::Left) and
     /// [`LeftRounded`](Self::LeftRounded) the result is shifted down), wrapping at the width of
     /// an address.
+    #[inline]
     #[must_use]
     pub const fn select(self, class: Class, base: i64, addend: i64) -> i64 {
         let low = sign_extend(addend.cast_unsigned(), ROUND_BITS);
@@ -334,12 +335,14 @@ impl Relocation {
     /// The formula's result with the selector applied: what goes to the field, in bytes, before
     /// [`Field::shift`] is taken off. Zero where there is nothing to compute
     /// ([`Value::Marker`], [`Value::Foreign`], [`Value::Sequence`]).
+    #[inline]
     #[must_use]
     pub fn compute(&self, v: &Values) -> i64 {
         let (base, addend) = self.base_and_addend(v);
         self.selector.select(self.class, base.cast_signed(), addend)
     }
 
+    #[inline]
     fn base_and_addend(&self, v: &Values) -> (u64, i64) {
         match self.value {
             Value::Marker | Value::Foreign | Value::Sequence(_) => (0, 0),
@@ -375,6 +378,7 @@ impl Relocation {
     /// # Errors
     /// [`RelocError::OutOfRange`], [`RelocError::Misaligned`], [`RelocError::OutOfBounds`] and
     /// [`RelocError::Unsupported`]; `bytes` are unchanged then.
+    #[inline]
     pub fn apply(&self, endian: Endian, bytes: &mut [u8], v: &Values) -> Result<(), RelocError> {
         match self.value {
             Value::Marker => return Ok(()),
@@ -390,6 +394,7 @@ impl Relocation {
     }
 
     /// Refuses a value that does not fit.
+    #[inline]
     fn check(&self, value: i64) -> Result<(), RelocError> {
         let bits = u32::from(self.field.bits);
         let shift = self.field.shift;
@@ -426,6 +431,7 @@ impl Relocation {
     /// # Errors
     /// [`RelocError::OutOfBounds`], or [`RelocError::NoImplicitAddend`] where the field holds only
     /// a part of a value.
+    #[inline]
     pub fn implicit_addend(&self, endian: Endian, bytes: &[u8]) -> Result<i64, RelocError> {
         self.keeps_addend()?;
         Ok(self.field.decode(self.field.read(endian, bytes)?))

@@ -24,6 +24,13 @@ mod prove;
 
 use host::{Simulated, SimulatedHost, Space};
 
+/// What this thread has had of the processor, as far as the system tells.
+fn processor_time() -> Duration {
+    let told = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let first = told.split(' ').next().and_then(|word| word.parse().ok());
+    Duration::from_nanos(first.unwrap_or(0))
+}
+
 struct Loaded {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -113,6 +120,7 @@ fn main() {
     }
     let mut times = Vec::new();
     let (mut total, mut init, mut stubs, mut stub_bytes) = (0, 0, 0, 0);
+    let processor_before = processor_time();
     for module in &modules {
         let start = Instant::now();
         match load(module, &policy_name, &symbols) {
@@ -128,6 +136,7 @@ fn main() {
         }
         times.push((start.elapsed(), module));
     }
+    let processor = processor_time().saturating_sub(processor_before);
     let all: Duration = times.iter().map(|(time, _)| *time).sum();
     times.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
     for (path, error) in &failed {
@@ -137,7 +146,8 @@ fn main() {
         println!("{time:?} {}", module.path.display());
     }
     println!(
-        "{} modules, {} failed, {total} bytes ({init} of init), {stubs} stubs in {stub_bytes} bytes, {all:?}",
+        "{} modules, {} failed, {total} bytes ({init} of init), {stubs} stubs in {stub_bytes} bytes, \
+         {all:?} ({processor:?} of processor)",
         modules.len(),
         failed.len(),
     );

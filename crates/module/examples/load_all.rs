@@ -2,7 +2,7 @@
 //! is thrown away, and prints counts, sizes and times. With
 //! `--prove` first, every branch is followed, init is discarded, and every table entry looked at.
 //!
-//! `load_all [--policy linux|islands|shared|packed] [--kernel ADDRESS] [--invent ADDRESS] FOLDER
+//! `load_all [--policy linux|erratum|islands|shared|packed] [--kernel ADDRESS] [--invent ADDRESS] FOLDER
 //! SYSTEM_MAP [SYMBOL=ADDRESS…]`. With `--kernel`, the addresses in SYSTEM_MAP count from there.
 //!
 //! With `--invent`, symbols that nothing exports get addresses in the 16 MiB from ADDRESS on, for
@@ -262,6 +262,10 @@ fn prove_all(modules: &[Loaded], policy_name: &str, symbols: &impl Symbols) {
 fn policy(name: &str, file: &ModuleFile<'_>) -> Policy {
     match name {
         "linux" => Policy::linux(file.arch()),
+        "erratum" => Policy {
+            erratum: true,
+            ..Policy::linux(file.arch())
+        },
         "islands" => Policy {
             stubs: Stubs::BeforeSections,
             ..Policy::shared_islands(file.arch())

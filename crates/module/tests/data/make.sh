@@ -16,3 +16,4 @@ make aarch64 aarch64-linux-gnu-as "" relative.s word64.s aarch64.s
 make ppc64le powerpc64le-linux-gnu-as "" relative.s word64.s ppc64le.s
 as --64 -o user.x86_64.ko relative.s word64.s x86_64.s user.s
 hppa-linux-gnu-as -o user.hppa.ko word32.s hppa.s user.s
+aarch64-linux-gnu-as -o adrp.aarch64.ko adrp.s

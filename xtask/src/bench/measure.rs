@@ -20,6 +20,11 @@ pub(super) struct Sample {
 }
 
 impl Sample {
+    /// From before it was started until it had ended.
+    pub(super) fn wall(&self) -> Duration {
+        self.wall
+    }
+
     /// Adds a process that ran after these.
     pub(super) fn add(&mut self, next: &Self) {
         self.wall += next.wall;

@@ -11,6 +11,7 @@ mod instructions;
 mod machine;
 mod measure;
 mod outputs;
+mod pipeline;
 mod rival;
 mod table;
 
@@ -61,6 +62,10 @@ pub(crate) struct Args {
     /// Measure the links of whole kernels instead of modules
     #[arg(long, conflicts_with = "growth")]
     images: bool,
+    /// Measure the way from objects to vmlinux and System.map: the kernel's
+    /// link-vmlinux.sh with GNU ld and lld, and klink kbuild
+    #[arg(long, conflicts_with_all = ["growth", "images", "instructions", "json"])]
+    pipeline: bool,
     /// Measure how the time of a kernel's link grows with its input: 1, 2, 4
     /// and 8 copies of x86-64's objects, with other symbols
     #[arg(long)]
@@ -116,6 +121,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         klink: klink(args)?,
         out: out_folder()?,
     };
+    if args.pipeline {
+        return print(&pipeline::run(args, &bench.klink, &bench.out)?);
+    }
     let workloads = match (args.images, args.growth) {
         (true, _) => images::workloads(args)?,
         (_, true) => copies::workloads(args, &bench.out)?,

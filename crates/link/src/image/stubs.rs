@@ -10,19 +10,21 @@
 mod names;
 mod question;
 mod runs;
+mod sites;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use klink_arch::{Arch, Relocation, StubTemplate};
+use klink_arch::{Arch, StubTemplate};
 use klink_reach as reach;
+use rayon::prelude::*;
 
 pub(super) use self::names::named;
 use self::question::Question;
+use self::sites::Site;
 use super::layout::Layouter;
 use crate::error::Result;
-use crate::id::{IdVec, ObjectId, OutputId, SectionId};
-use crate::input::RawRelocation;
-use crate::output::{Outputs, Piece, Traits};
+use crate::id::{IdVec, OutputId, SectionId};
+use crate::output::{Outputs, Piece};
 
 /// Rounds of questions and layouts. Each leaves more room than the one before, since islands move
 /// what is behind them; the kernels of the corpora need two or three.
@@ -129,14 +131,6 @@ impl StubMap {
     }
 }
 
-/// A branch that may need a stub.
-struct Site {
-    section: SectionId,
-    offset: u64,
-    target: StubTarget,
-    form: reach::FormId,
-}
-
 /// The branch forms of an architecture that stubs can help.
 struct Forms {
     forms: Vec<reach::Form>,
@@ -169,7 +163,7 @@ pub(super) fn place(layouter: &mut Layouter<'_, '_>) -> Result<()> {
         return Ok(());
     };
     layouter.layout.islands.template = Some(template);
-    let sites = find_sites(layouter);
+    let sites = sites::find(layouter);
     if layouter.options.image_reorder && !all_reach(layouter, &sites) {
         let forms = Forms::new(layouter.arch, 0);
         ask(layouter, &sites, &forms, reach::Reorder::Quick);
@@ -202,95 +196,40 @@ fn ask(
         .map(|output| Question::new(layouter, output, &sites[output], reorder))
         .collect();
     remove_islands(layouter);
-    for question in &questions {
-        question.ask(layouter, forms);
-    }
-}
-
-/// All branches that stubs could help, by output section.
-fn find_sites(layouter: &Layouter<'_, '_>) -> IdVec<OutputId, Vec<Site>> {
-    let forms = Forms::new(layouter.arch, 0);
-    let mut sites = IdVec::default();
-    for (output, section) in layouter.layout.outputs.sections.iter_ids() {
-        let mut found = Vec::new();
-        if section.traits.contains(Traits::CODE) && layouter.layout.outputs.order.contains(&output)
-        {
-            for input in section.sections() {
-                add_sites(layouter, input, &forms, &mut found);
-            }
-        }
-        sites.push(found);
-    }
-    sites
-}
-
-fn add_sites(layouter: &Layouter<'_, '_>, input: SectionId, forms: &Forms, sites: &mut Vec<Site>) {
-    let resolved = layouter.resolved;
-    let section = resolved.section(input);
-    let (object, _) = resolved.section_place(input);
-    for relocation in section.relocations.iter() {
-        let Some(&form) = forms.by_number.get(&relocation.number) else {
-            continue;
-        };
-        let Some(row) = layouter.arch.relocation(relocation.number) else {
-            continue;
-        };
-        let bytes = section
-            .data
-            .get(relocation.offset as usize..)
-            .unwrap_or_default();
-        if !row.may_use_stub(layouter.arch.endian, bytes) {
-            continue;
-        }
-        if let Some(target) = target_of(layouter, object, &relocation, row) {
-            sites.push(Site {
-                section: input,
-                offset: relocation.offset,
-                target,
-                form,
-            });
+    let stubs = reach::StubSizes {
+        external: layouter.layout.islands.size_of_one(),
+        internal: layouter.layout.islands.size_of_one(),
+        align: layouter.layout.islands.align(),
+    };
+    let answers: Vec<Option<reach::Answer>> = questions
+        .par_iter()
+        .map(|question| question.ask(&forms.forms, stubs))
+        .collect();
+    for (question, answer) in questions.iter().zip(answers) {
+        // Where there is no answer, the branches that do not reach are told when they are relocated.
+        if let Some(answer) = answer {
+            question.carry_out(layouter, &answer);
         }
     }
-}
-
-/// Where a branch goes; `None` if that is nowhere.
-fn target_of(
-    layouter: &Layouter<'_, '_>,
-    object: ObjectId,
-    relocation: &RawRelocation,
-    row: &Relocation,
-) -> Option<StubTarget> {
-    let bias = row.branch.map_or(0, |branch| branch.target_bias);
-    let addend = relocation.addend.wrapping_add(bias);
-    let resolved = layouter.resolved;
-    if let Some((section, offset)) = resolved.place_of_symbol(object, relocation.symbol) {
-        layouter.layout.placements.output(section)?;
-        return Some(StubTarget::Section(
-            section,
-            offset.wrapping_add_signed(addend),
-        ));
-    }
-    let symbol = layouter.script_address(object, relocation.symbol)?;
-    Some(StubTarget::Absolute(symbol.wrapping_add_signed(addend)))
 }
 
 /// Whether every branch reaches its target or a stub, as things stand now.
 fn all_reach(layouter: &Layouter<'_, '_>, sites: &IdVec<OutputId, Vec<Site>>) -> bool {
     let forms = Forms::new(layouter.arch, 0);
+    let addresses = layouter.addresses();
     let stubs = StubMap::new(
         &layouter.layout.islands,
         &layouter.layout.outputs,
-        |target| layouter.address_of(target),
+        |target| addresses.of(target),
     );
-    let all = sites
-        .iter_ids()
-        .flat_map(|(output, sites)| sites.iter().map(move |site| (output, site)));
-    all.into_iter().all(|(output, site)| {
-        let form = &forms.forms[site.form.index()];
-        let place = layouter.address_of(StubTarget::Section(site.section, site.offset));
-        let target = layouter.address_of(site.target);
-        let reaches = |to: u64| form.reaches(to.wrapping_sub(place).cast_signed());
-        reaches(target) || stubs.find(output, target, place, reaches).is_some()
+    sites.iter_ids().all(|(output, sites)| {
+        sites.par_iter().all(|site| {
+            let form = &forms.forms[site.form.index()];
+            let place = addresses.of(StubTarget::Section(site.section, site.offset));
+            let target = addresses.of(site.target);
+            let reaches = |to: u64| form.reaches(to.wrapping_sub(place).cast_signed());
+            reaches(target) || stubs.find(output, target, place, reaches).is_some()
+        })
     })
 }
 

@@ -32,11 +32,11 @@ use super::stubs::{self, Islands, StubTarget};
 use super::unwind::Unwind;
 use crate::assign::{Assigned, LayoutItem, OutputStatement};
 use crate::error::{LinkError, Result};
-use crate::id::{GlobalId, IdVec, ObjectId, OutputId, SectionId, StatementId};
+use crate::id::{GlobalId, IdVec, OutputId, SectionId, StatementId};
 use crate::input::InputSection;
 use crate::options::Options;
 use crate::output::{Outputs, Piece, Placements, Traits};
-use crate::resolve::{Definition, Resolved};
+use crate::resolve::Resolved;
 use crate::rules::{OutputSpec, Part};
 use crate::script::{Action, Program, ScriptStatement, Sources, script_error};
 
@@ -147,6 +147,32 @@ pub(super) struct DataPlace {
     pub offset: u64,
     pub value: u64,
     pub size: DataSize,
+}
+
+/// The addresses that things have in one pass.
+#[derive(Clone, Copy)]
+pub(super) struct Addresses<'l, 'a> {
+    outputs: &'l Outputs<'a>,
+    placements: &'l Placements,
+    merges: &'l Merges<'a>,
+}
+
+impl Addresses<'_, '_> {
+    /// The address of a stub's target.
+    #[inline]
+    pub(super) fn of(&self, target: StubTarget) -> u64 {
+        match target {
+            StubTarget::Absolute(address) => address,
+            StubTarget::Section(section, offset) => {
+                let (section, offset) = self.merges.place(section, offset);
+                let output = self.placements.output(section);
+                let start = output.map_or(0, |output| self.outputs.sections[output].address);
+                start
+                    .wrapping_add(self.placements.offset(section))
+                    .wrapping_add(offset)
+            }
+        }
+    }
 }
 
 /// The state of the passes.
@@ -345,33 +371,22 @@ impl<'a, 'l> Layouter<'a, 'l> {
         Err(LinkError::Unsettled { passes: MAX_PASSES })
     }
 
-    /// The address that a stub's target has now.
-    pub(super) fn address_of(&self, target: StubTarget) -> u64 {
-        match target {
-            StubTarget::Absolute(address) => address,
-            StubTarget::Section(section, offset) => {
-                let (section, offset) = self.layout.merges.place(section, offset);
-                let output = self.layout.placements.output(section);
-                let start = output.map_or(0, |output| self.layout.outputs.sections[output].address);
-                start
-                    .wrapping_add(self.layout.placements.offset(section))
-                    .wrapping_add(offset)
-            }
+    /// The addresses that things have now.
+    pub(super) fn addresses(&self) -> Addresses<'_, 'a> {
+        Addresses {
+            outputs: &self.layout.outputs,
+            placements: &self.layout.placements,
+            merges: &self.layout.merges,
         }
     }
 
-    /// The address of a symbol that the script or no section defines.
-    pub(super) fn script_address(&self, object: ObjectId, symbol: u32) -> Option<u64> {
-        let global = self.resolved.global_of(object, symbol)?;
-        if let Some(symbol) = self.layout.symbols.get(&global) {
-            return Some(symbol.value.address(&self.scope(Place::Outside, 0)));
-        }
-        match self.resolved.globals[global].definition {
-            Definition::Object { object, symbol, .. } => {
-                Some(self.resolved.objects[object].symbols[symbol as usize].value)
-            }
-            _ => None,
-        }
+    /// The addresses that symbols of the script have now.
+    pub(super) fn script_addresses(&self) -> HashMap<GlobalId, u64, RandomState> {
+        let scope = self.scope(Place::Outside, 0);
+        let symbols = self.layout.symbols.iter();
+        symbols
+            .map(|(&id, symbol)| (id, symbol.value.address(&scope)))
+            .collect()
     }
 
     /// Size and alignment of an input section of code.

@@ -3,9 +3,10 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use klink_reach as reach;
+use rayon::prelude::*;
 
 use super::runs::Entries;
-use super::{Forms, Island, Layouter, Site, StubTarget};
+use super::{Island, Layouter, Site, StubTarget};
 use crate::id::{OutputId, SectionId};
 use crate::output::Piece;
 
@@ -17,7 +18,8 @@ pub(super) struct Question {
     /// For each of `sections` the input section that it stands for.
     inputs: Vec<Option<SectionId>>,
     branches: Vec<reach::Branch>,
-    targets: HashMap<reach::Target, StubTarget, RandomState>,
+    /// What the offsets stand for that branches to other sections go to.
+    outside: HashMap<i64, StubTarget, RandomState>,
     reorder: reach::Reorder,
 }
 
@@ -34,7 +36,7 @@ impl Question {
             sections: Vec::new(),
             inputs: Vec::new(),
             branches: Vec::new(),
-            targets: HashMap::default(),
+            outside: HashMap::default(),
             reorder,
         };
         let may_move = reorder != reach::Reorder::Keep;
@@ -87,64 +89,75 @@ impl Question {
 
     fn add_branches(&mut self, layouter: &Layouter<'_, '_>, sites: &[Site]) {
         let start = layouter.layout.outputs.sections[self.output].address;
+        let addresses = layouter.addresses();
         let numbered = self.inputs.iter().zip(0..);
         let numbers: HashMap<SectionId, u32, RandomState> = numbered
             .filter_map(|(input, number)| Some(((*input)?, number)))
             .collect();
-        for site in sites {
-            let Some(&section) = numbers.get(&site.section) else {
-                continue;
-            };
+        let branch = |site: &Site| {
+            let &section = numbers.get(&site.section)?;
             let inside = match site.target {
                 StubTarget::Section(section, offset) => {
-                    let number = numbers.get(&section).copied();
-                    number.map(|number| reach::Target::Section {
+                    let number = numbers.get(&section);
+                    number.map(|&number| reach::Target::Section {
                         section: reach::SectionId::new(number),
                         offset: offset.cast_signed(),
                     })
                 }
                 StubTarget::Absolute(_) => None,
             };
-            let target = inside.unwrap_or_else(|| {
-                let offset = layouter.address_of(site.target).wrapping_sub(start);
-                reach::Target::Fixed(offset.cast_signed())
-            });
-            self.targets.insert(target, site.target);
-            self.branches.push(reach::Branch {
+            let outside = || addresses.of(site.target).wrapping_sub(start).cast_signed();
+            let branch = reach::Branch {
                 section: reach::SectionId::new(section),
                 offset: site.offset,
-                target,
+                target: inside.unwrap_or_else(|| reach::Target::Fixed(outside())),
                 form: site.form,
-            });
+            };
+            Some((branch, site.target))
+        };
+        let found: Vec<(reach::Branch, StubTarget)> = sites.par_iter().filter_map(branch).collect();
+        for (branch, target) in found {
+            if let reach::Target::Fixed(offset) = branch.target {
+                self.outside.insert(offset, target);
+            }
+            self.branches.push(branch);
         }
     }
 
-    /// Asks, and puts islands and sections where the answer says.
-    pub(super) fn ask(&self, layouter: &mut Layouter<'_, '_>, forms: &Forms) {
-        let size = layouter.layout.islands.size_of_one();
+    /// Asks; `None`: there is no way in which all branches reach.
+    pub(super) fn ask(
+        &self,
+        forms: &[reach::Form],
+        stubs: reach::StubSizes,
+    ) -> Option<reach::Answer> {
         let problem = reach::Problem {
             sections: &self.sections,
             branches: &self.branches,
-            forms: &forms.forms,
-            stubs: reach::StubSizes {
-                external: size,
-                internal: size,
-                align: layouter.layout.islands.align(),
-            },
+            forms,
+            stubs,
             reorder: self.reorder,
             ends: reach::Ends {
                 front: false,
                 behind: true,
             },
         };
-        // Where there is no answer, the branches that do not reach are told when they are relocated.
-        if let Ok(answer) = reach::solve(&problem) {
-            self.carry_out(layouter, &answer);
+        reach::solve(&problem).ok()
+    }
+
+    /// What a stub of the answer goes to.
+    fn target(&self, target: reach::Target) -> Option<StubTarget> {
+        match target {
+            reach::Target::Section { section, offset } => {
+                let input = (*self.inputs.get(section.index())?)?;
+                Some(StubTarget::Section(input, offset.cast_unsigned()))
+            }
+            reach::Target::Fixed(offset) => self.outside.get(&offset).copied(),
+            reach::Target::External(_) => None,
         }
     }
 
     /// Puts the section's inputs into the answer's order, and its islands behind them.
-    fn carry_out(&self, layouter: &mut Layouter<'_, '_>, answer: &reach::Answer) {
+    pub(super) fn carry_out(&self, layouter: &mut Layouter<'_, '_>, answer: &reach::Answer) {
         let mut islands = answer.islands.iter().peekable();
         // By place among the inputs: the input, and the island behind it.
         let mut order: Vec<(SectionId, Option<u32>)> = Vec::with_capacity(self.inputs.len());
@@ -180,7 +193,7 @@ impl Question {
     /// Makes an island, and gives its number.
     fn add_island(&self, layouter: &mut Layouter<'_, '_>, island: &reach::Island) -> u32 {
         let stubs = island.stubs.iter();
-        let stubs = stubs.filter_map(|stub| self.targets.get(&stub.target).copied());
+        let stubs = stubs.filter_map(|stub| self.target(stub.target));
         let islands = &mut layouter.layout.islands.islands;
         islands.push(Island {
             stubs: stubs.collect(),

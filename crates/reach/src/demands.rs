@@ -10,6 +10,7 @@
 
 use crate::graph::{CallId, Graph, TargetId};
 use crate::layout::Layout;
+use crate::work::{self, Part};
 use alloc::vec::Vec;
 
 /// A branch that needs a stub, and the slots that would do.
@@ -53,7 +54,7 @@ impl Lean {
     }
 }
 
-/// All branches that need stubs.
+/// The branches to some targets that need stubs.
 pub(crate) struct Demands {
     /// Those of one target together, by their last slot.
     list: Vec<Demand>,
@@ -74,7 +75,7 @@ pub(crate) struct Span {
 }
 
 impl Demands {
-    pub(crate) fn new(graph: &Graph<'_>, layout: &Layout) -> Self {
+    pub(crate) fn new(graph: &Graph<'_>, layout: &Layout, part: &Part) -> Self {
         let (list, tight) = (Vec::new(), Vec::new());
         let mut demands = Self {
             list,
@@ -82,7 +83,7 @@ impl Demands {
             spans: Vec::new(),
             unreached: Vec::new(),
         };
-        for target in graph.target_ids() {
+        for target in work::targets(part) {
             demands.add_target(graph, layout, target);
         }
         demands
@@ -138,35 +139,36 @@ impl Demands {
         &self.tight[self.spans[span].tight_start as usize..end]
     }
 
-    /// Few slots, such that no target needs more stubs than it does with all slots.
-    pub(crate) fn choose_slots(&self, layout: &Layout, freedom: Freedom, lean: Lean) -> OpenSlots {
-        let used = |&room: &i64| room > 0 && freedom == Freedom::More;
-        let mut open: Vec<bool> = layout.rooms().iter().map(used).collect();
-        let mut ranges = Vec::new();
+    /// The ranges of slots of which each needs one that is open.
+    fn free_ranges(&self) -> Vec<(u32, u32)> {
+        let (mut ranges, mut mirrored) = (Vec::new(), Vec::new());
         for span in 0..self.spans.len() {
-            self.push_free_ranges(span, &mut ranges);
+            self.push_free_ranges(span, &mut ranges, &mut mirrored);
         }
-        stab(&mut ranges, &mut open, lean);
-        let slots = OpenSlots::new(&open);
-        // Where a target has several stubs, their ranges are not independent
-        // of each other: ask for the very slots of its own sweep.
-        ranges.clear();
+        ranges
+    }
+
+    /// Where a target has several stubs, their ranges are not independent of each other: those of the
+    /// very slots of its own sweep, if it needs more stubs with these slots.
+    fn missing_ranges(&self, slots: &OpenSlots) -> Vec<(u32, u32)> {
+        let mut ranges = Vec::new();
         for (index, span) in self.spans.iter().enumerate() {
             if !slots.serve(self.of(index), span.stubs) {
                 self.push_cores(index, &mut ranges);
             }
         }
-        if ranges.is_empty() {
-            return slots;
-        }
-        stab(&mut ranges, &mut open, lean);
-        OpenSlots::new(&open)
+        ranges
     }
 
     /// For each stub of a target the slots between its place in a sweep from
     /// the left and in one from the right: the `i`th stub of any smallest set
     /// is there.
-    fn push_free_ranges(&self, span: usize, ranges: &mut Vec<(u32, u32)>) {
+    fn push_free_ranges(
+        &self,
+        span: usize,
+        ranges: &mut Vec<(u32, u32)>,
+        mirrored: &mut Vec<Demand>,
+    ) {
         let before = ranges.len();
         sweep(
             self.of(span),
@@ -178,11 +180,12 @@ impl Demands {
             ranges[before].0 = self.of(span).iter().map(|d| d.first).max().unwrap_or(0);
             return;
         }
-        let mut mirrored: Vec<Demand> = self.of(span).to_vec();
+        mirrored.clear();
+        mirrored.extend_from_slice(self.of(span));
         mirrored.sort_unstable_by_key(|d| core::cmp::Reverse(d.first));
         let flip = |d: &Demand| (u32::MAX - d.last, u32::MAX - d.first);
         let mut place = ranges.len();
-        sweep(&mirrored, flip, |_, first| {
+        sweep(mirrored, flip, |_, first| {
             place -= 1;
             ranges[place].0 = u32::MAX - first;
         });
@@ -199,6 +202,27 @@ impl Demands {
             },
         );
     }
+}
+
+/// Few slots, such that no target needs more stubs than it does with all slots.
+pub(crate) fn choose_slots(
+    demands: &[Demands],
+    layout: &Layout,
+    freedom: Freedom,
+    lean: Lean,
+) -> OpenSlots {
+    let used = |&room: &i64| room > 0 && freedom == Freedom::More;
+    let mut open: Vec<bool> = layout.rooms().iter().map(used).collect();
+    let mut ranges = work::each(demands, &Demands::free_ranges).concat();
+    stab(&mut ranges, &mut open, lean);
+    let slots = OpenSlots::new(&open);
+    let mut ranges =
+        work::each(demands, &|demands: &Demands| demands.missing_ranges(&slots)).concat();
+    if ranges.is_empty() {
+        return slots;
+    }
+    stab(&mut ranges, &mut open, lean);
+    OpenSlots::new(&open)
 }
 
 /// Sweeps over ranges sorted by their ends; calls `found` for each group that

@@ -93,6 +93,13 @@ impl<'a> Graph<'a> {
         self.targets.len()
     }
 
+    /// The target of the branch at `index` among those that are grouped by target.
+    pub(crate) fn target_at(&self, index: usize) -> TargetId {
+        let starts = &self.starts[..self.targets.len()];
+        let after = starts.partition_point(|&start| start as usize <= index);
+        TargetId::new(after.saturating_sub(1) as u32)
+    }
+
     /// The branches that go to a target.
     pub(crate) fn callers(&self, id: TargetId) -> impl Iterator<Item = CallId> + use<> {
         (self.starts[id.index()]..self.starts[id.index() + 1]).map(CallId::new)

@@ -1,10 +1,11 @@
 //! Islands for a given order: which branches need stubs, in which slots they
 //! stand, and how that settles although islands push sections apart.
 
-use crate::demands::{Demand, Demands, Freedom, Lean, OpenSlots, Span, sweep};
+use crate::demands::{self, Demand, Demands, Freedom, Lean, OpenSlots, Span, sweep};
 use crate::graph::{CallId, Graph, TargetId, UnitId};
 use crate::layout::{Layout, SlotId};
 use crate::problem::Unreached;
+use crate::work::{self, Part};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -181,18 +182,34 @@ struct Routes {
 
 impl Routes {
     fn new(graph: &Graph<'_>, layout: &Layout, freedom: Freedom, lean: Lean) -> Self {
-        let mut demands = Demands::new(graph, layout);
-        let slots = demands.choose_slots(layout, freedom, lean);
-        let mut routes = Self {
-            stubs: Vec::new(),
-            ways: Vec::new(),
-            unreached: Vec::new(),
+        let parts = work::parts(graph);
+        let demands = work::each(&parts, &|part: &Part| Demands::new(graph, layout, part));
+        let slots = demands::choose_slots(&demands, layout, freedom, lean);
+        let of_part = |demands: &Demands| {
+            let mut routes = Self::default();
+            for span in 0..demands.spans.len() {
+                routes.serve(graph, layout, demands, span, &slots, lean);
+            }
+            routes.unreached.extend_from_slice(&demands.unreached);
+            routes
         };
-        for span in 0..demands.spans.len() {
-            routes.serve(graph, layout, &demands, span, &slots, lean);
+        let mut routes = Self::default();
+        for part in work::each(&demands, &of_part) {
+            routes.append(part);
         }
-        routes.unreached.append(&mut demands.unreached);
         routes
+    }
+
+    /// Appends the routes of later targets.
+    fn append(&mut self, other: Self) {
+        let first = self.stubs.len() as u32;
+        let shift = |way: Way| Way {
+            stub: way.stub + first,
+            ..way
+        };
+        self.stubs.extend(other.stubs);
+        self.ways.extend(other.ways.into_iter().map(shift));
+        self.unreached.extend(other.unreached);
     }
 
     /// Gives one target its stubs in open slots.

@@ -54,6 +54,7 @@ mod order;
 mod problem;
 mod sample;
 mod targets;
+mod work;
 
 pub use check::{Violation, check};
 pub use problem::{

@@ -3,6 +3,7 @@
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use rayon::prelude::*;
 
 use crate::error::{LinkError, Result};
 use crate::id::{IdVec, OutputId, SectionId, StatementId};
@@ -67,8 +68,10 @@ pub(crate) fn assign<'a>(
 ) -> Result<Assigned<'a>> {
     let rules = &program.rules;
     let apart = Apart::new(options, keep_groups, arch);
-    let candidates: Vec<SectionId> = resolved
-        .section_ids()
+    let all: Vec<SectionId> = resolved.section_ids().collect();
+    let candidates: Vec<SectionId> = all
+        .par_iter()
+        .copied()
         .filter(|&id| is_candidate(resolved, options, id))
         .collect();
     let (matches, dead) = match_sections(resolved, rules, &candidates, &apart);
@@ -83,11 +86,9 @@ pub(crate) fn assign<'a>(
     let mut common_output = None;
     let mut warnings = Vec::new();
     let mut errors = Vec::new();
-    let mut has_discards = candidates.len()
-        < resolved
-            .section_ids()
-            .filter(|&id| resolved.section(id).kind == SectionKind::Content)
-            .count();
+    let contents = all.par_iter();
+    let contents = contents.filter(|&&id| resolved.section(id).kind == SectionKind::Content);
+    let mut has_discards = candidates.len() < contents.count();
     for &id in &candidates {
         if script_placed[id] {
             has_discards |= assignment.placements.output(id).is_none();
@@ -301,6 +302,9 @@ impl Apart {
 /// For each output rule and part, the sections that matched, with the number of the pattern.
 type Buckets = HashMap<(u32, u32), Vec<(SectionId, u32)>, RandomState>;
 
+/// Sections that one thread finds rules for at a time: most have names that it has seen by then.
+const MATCHED_AT_ONCE: usize = 4096;
+
 /// Finds the first live rule for each section. A rule with ONLY_IF_RO or ONLY_IF_RW whose sections
 /// do not agree is dead, and its sections go to later rules.
 fn match_sections(
@@ -312,25 +316,30 @@ fn match_sections(
     let index = PatternIndex::new(rules);
     let mut dead = vec![false; rules.outputs.len()];
     loop {
-        let mut by_name: HashMap<&[u8], Vec<Match>, RandomState> = HashMap::default();
+        let find = |ids: &[SectionId]| {
+            let mut by_name: HashMap<&[u8], Vec<Match>, RandomState> = HashMap::default();
+            let mut found = Vec::with_capacity(ids.len());
+            for &id in ids {
+                let section = resolved.section(id);
+                let is_apart = apart.is_apart(section, false);
+                let named = by_name
+                    .entry(section.name)
+                    .or_insert_with(|| index.matches(section.name));
+                found.push(named.iter().copied().find(|&found| {
+                    !dead[found.rule as usize]
+                        && (!is_apart || rules.outputs[found.rule as usize].discard)
+                        && matches_file(resolved, rules, found, id)
+                }));
+            }
+            found
+        };
+        let found: Vec<Vec<Option<Match>>> =
+            candidates.par_chunks(MATCHED_AT_ONCE).map(find).collect();
         let mut buckets = Buckets::default();
-        for &id in candidates {
-            let section = resolved.section(id);
-            let is_apart = apart.is_apart(section, false);
-            let named = by_name
-                .entry(section.name)
-                .or_insert_with(|| index.matches(section.name));
-            let found = named.iter().find(|found| {
-                let rule = &rules.outputs[found.rule as usize];
-                !dead[found.rule as usize]
-                    && (!is_apart || rule.discard)
-                    && matches_file(resolved, rules, **found, id)
-            });
+        for (&id, found) in candidates.iter().zip(found.iter().flatten()) {
             if let Some(found) = found {
-                buckets
-                    .entry((found.rule, found.part))
-                    .or_default()
-                    .push((id, found.pattern));
+                let bucket = buckets.entry((found.rule, found.part)).or_default();
+                bucket.push((id, found.pattern));
             }
         }
         match first_broken(resolved, rules, &buckets, &dead) {

@@ -345,6 +345,15 @@ impl<'a> Resolved<'a> {
         }
     }
 
+    /// Makes room for what these objects will bring.
+    pub(crate) fn expect(&mut self, objects: &[Object<'a>]) {
+        let globals =
+            |object: &Object<'_>| object.symbols.len().saturating_sub(object.first_global);
+        // In a kernel, three objects name a symbol on average.
+        self.names
+            .reserve(objects.iter().map(globals).sum::<usize>() / 3);
+    }
+
     /// Adds an object: decides about its link-once sections, then merges its global symbols.
     pub fn add(&mut self, object: Object<'a>) -> ObjectId {
         let first = self.section_places.len() as u32;

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use rayon::prelude::*;
+
 use crate::id::SectionId;
 use crate::options::SortSection;
 use crate::resolve::Resolved;
@@ -31,7 +33,9 @@ pub(crate) fn sorted(
         if bucket.iter().any(|&(_, pattern)| sort_at(pattern) != first) {
             return sorted_by_turns(resolved, bucket, &sort_at);
         }
-        ids.sort_by(|&(a, _), &(b, _)| compare(resolved, first, a, b));
+        if !first.is_empty() {
+            ids.par_sort_by(|&(a, _), &(b, _)| compare(resolved, first, a, b));
+        }
     }
     ids.into_iter().map(|(id, _)| id).collect()
 }

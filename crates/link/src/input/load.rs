@@ -61,8 +61,10 @@ pub(crate) fn load_inputs<'a, 's>(
     binary_ident: Option<ElfIdent>,
 ) -> Result<Resolved<'a>> {
     let (items, numbers) = collect_items(inputs, storage)?;
-    let mut parsed = parse_items(&items)?.into_iter();
+    let parsed = parse_items(&items)?;
     let mut resolved = Resolved::default();
+    resolved.expect(&parsed);
+    let mut parsed = parsed.into_iter();
     resolved.allow_multiple_definition = options.allow_multiple_definition;
     let named = options.undefined.iter().chain(&options.require_defined);
     for name in named.map(String::as_str).chain(needed) {

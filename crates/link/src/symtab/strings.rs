@@ -5,6 +5,9 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+/// Bytes of the name of a symbol with its zero, about (20 in Linux on PA-RISC, 22 on x86-64).
+const USUAL_LENGTH: usize = 24;
+
 /// A string table. Equal strings are stored once.
 pub(crate) struct Strings {
     bytes: Vec<u8>,
@@ -15,9 +18,16 @@ pub(crate) struct Strings {
 
 impl Strings {
     pub(crate) fn new() -> Self {
+        Self::with_room(0)
+    }
+
+    /// A table that has room for this many strings from the beginning.
+    pub(crate) fn with_room(count: usize) -> Self {
+        let mut bytes = Vec::with_capacity(1 + count * USUAL_LENGTH);
+        bytes.push(0);
         Self {
-            bytes: vec![0],
-            offsets: HashTable::new(),
+            bytes,
+            offsets: HashTable::with_capacity(count),
             hasher: RandomState::default(),
         }
     }

@@ -64,10 +64,14 @@ pub(crate) struct SymbolTable {
 impl SymbolTable {
     /// A table of the null symbol alone.
     pub(crate) fn new(resolved: &Resolved<'_>, outputs: &Outputs<'_>) -> Self {
+        let locals = resolved.objects.iter().map(|object| object.first_global);
+        let most = locals.sum::<usize>() + resolved.globals.len();
+        let mut symbols = Vec::with_capacity(most);
+        symbols.push(null_symbol());
         Self {
-            symbols: vec![null_symbol()],
+            symbols,
             first_global: 0,
-            strings: Strings::new(),
+            strings: Strings::with_room(most),
             sections: IdVec::filled(0, outputs.sections.len()),
             locals: IdVec::filled(Vec::new(), resolved.objects.len()),
             globals: IdVec::filled(0, resolved.globals.len()),

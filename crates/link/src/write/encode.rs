@@ -228,9 +228,10 @@ pub(crate) fn sort_table(table: &mut [u8], size: usize, key: usize, endian: Endi
         return;
     }
     let copy = table.to_vec();
-    let mut entries: Vec<&[u8]> = copy.chunks_exact(size).collect();
-    entries.sort_by_key(|entry| number(entry));
-    for (place, entry) in table.chunks_exact_mut(size).zip(entries) {
+    let entries = copy.chunks_exact(size);
+    let mut entries: Vec<(u64, &[u8])> = entries.map(|entry| (number(entry), entry)).collect();
+    entries.sort_by_key(|&(key, _)| key);
+    for (place, (_, entry)) in table.chunks_exact_mut(size).zip(entries) {
         place.copy_from_slice(entry);
     }
 }

@@ -94,6 +94,8 @@ pub struct Field {
     pub runs: &'static [Run],
     /// The bits of the instruction that the runs cover.
     mask: u64,
+    /// Whether the field is all of its bytes, and what goes there is the value as it is.
+    whole: bool,
 }
 
 impl Field {
@@ -131,6 +133,15 @@ impl Field {
             nth += 1;
         }
         assert!(width == bits, "runs that are not the field");
+        let is_plain = matches!(
+            runs,
+            [Run {
+                from: 0,
+                to: 0,
+                flip: Flip::Never,
+                ..
+            }]
+        );
         Self {
             name,
             bytes,
@@ -138,7 +149,14 @@ impl Field {
             bits,
             runs,
             mask,
+            whole: is_plain && shift == 0 && bits == 8 * bytes,
         }
+    }
+
+    /// Whether the field is all of its bytes, and what goes there is the value as it is.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// The bits of the instruction that belong to the field.

@@ -386,8 +386,12 @@ impl Relocation {
             Value::Sequence(sequence) => return sequence.apply(endian, bytes, v),
             _ => {}
         }
-        let instruction = self.field.read(endian, bytes)?;
         let value = self.compute(v);
+        if self.field.is_whole() {
+            self.check(value)?;
+            return self.field.write(endian, bytes, value.cast_unsigned());
+        }
+        let instruction = self.field.read(endian, bytes)?;
         self.check(value)?;
         self.field
             .write(endian, bytes, self.field.encode(instruction, value))

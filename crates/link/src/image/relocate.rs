@@ -35,6 +35,7 @@ pub(super) struct Relocator<'a, 'l> {
 }
 
 /// An input section whose relocations are applied.
+#[derive(Clone, Copy)]
 struct RelocatedSection {
     object: ObjectId,
     section: SectionId,
@@ -45,6 +46,8 @@ struct RelocatedSection {
     explicit: bool,
     /// Whether a loader may have to apply them.
     is_left_to_loader: bool,
+    /// What becomes of symbols that nothing defines.
+    unresolved: Unresolved,
 }
 
 /// A problem of a relocation, to be told with all others.
@@ -83,6 +86,7 @@ impl<'a> Relocator<'a, '_> {
             explicit: input.relocations.is_rela(),
             is_left_to_loader: is_dynamic(self.rules.options)
                 && Traits::of(input).contains(Traits::ALLOC),
+            unresolved: self.rules.options.unresolved(),
         };
         let is_edited = self.layout.unwind.contains(section);
         for mut relocation in input.relocations.iter() {
@@ -92,7 +96,7 @@ impl<'a> Relocator<'a, '_> {
                     None => continue,
                 }
             }
-            if self.warns_of(object, &relocation) {
+            if relocated.unresolved == Unresolved::Warning && self.lacks(object, &relocation) {
                 problems.push(Problem::Undefined(Reference {
                     section,
                     offset: relocation.offset,
@@ -106,18 +110,10 @@ impl<'a> Relocator<'a, '_> {
         }
     }
 
-    /// Whether a symbol that nothing defines is an error.
-    fn refuses_undefined(&self) -> bool {
-        self.rules.options.unresolved() == Unresolved::Error
-    }
-
-    /// Whether a relocation is followed with 0 for a symbol that nothing defines, and is told.
-    fn warns_of(&self, object: ObjectId, relocation: &RawRelocation) -> bool {
-        self.rules.options.unresolved() == Unresolved::Warning
-            && matches!(
-                self.values.of(object, relocation.symbol),
-                SymbolValue::Undefined { weak: false }
-            )
+    /// Whether nothing defines the symbol of a relocation.
+    fn lacks(&self, object: ObjectId, relocation: &RawRelocation) -> bool {
+        let target = self.values.of(object, relocation.symbol);
+        matches!(target, SymbolValue::Undefined { weak: false })
     }
 
     fn apply_one(
@@ -173,7 +169,7 @@ impl<'a> Relocator<'a, '_> {
             .unwrap_or_default();
         let target = self.values.of(object, relocation.symbol);
         match target {
-            SymbolValue::Undefined { weak: false } if self.refuses_undefined() => {
+            SymbolValue::Undefined { weak: false } if input.unresolved == Unresolved::Error => {
                 return Err(Problem::Undefined(Reference {
                     section,
                     offset: relocation.offset,
@@ -204,19 +200,27 @@ impl<'a> Relocator<'a, '_> {
             }
             _ => (symbol, addend),
         };
-        let formula = Formula {
+        // Most formulas ask for nothing more.
+        let mut formula = Formula {
             symbol,
             addend,
             place,
             gp: self.gp,
             got: if is_baseless { 0 } else { self.got_base },
-            slot: self.slot(row, object, relocation),
-            segment_base: self.segment_base(target),
-            section_base: target
-                .output()
-                .map_or(0, |output| self.layout.outputs.sections[output].address),
-            size: self.symbol_size(object, relocation.symbol),
+            slot: 0,
+            segment_base: 0,
+            section_base: 0,
+            size: 0,
         };
+        match row.value {
+            Value::SlotGotRelative | Value::SlotPcRelative => {
+                formula.slot = self.slot(object, relocation);
+            }
+            Value::SegmentRelative => formula.segment_base = self.segment_base(target),
+            Value::SectionRelative => formula.section_base = self.section_base(target),
+            Value::Size => formula.size = self.symbol_size(object, relocation.symbol),
+            _ => {}
+        }
         let far = row.far_from_gp.filter(|_| self.is_far_from_gp(target));
         let result = match far {
             None => row.apply(self.arch.endian, field, &formula),
@@ -243,11 +247,8 @@ impl<'a> Relocator<'a, '_> {
         self.rules.relax(input.object, relocation, bytes, addend)
     }
 
-    /// The address of the slot that a relocation is about; 0 if it is about none.
-    fn slot(&self, row: &Relocation, object: ObjectId, relocation: &RawRelocation) -> u64 {
-        if !matches!(row.value, Value::SlotGotRelative | Value::SlotPcRelative) {
-            return 0;
-        }
+    /// The address of the slot that a relocation is about; 0 if there is none.
+    fn slot(&self, object: ObjectId, relocation: &RawRelocation) -> u64 {
         let owner = SlotOwner::of(self.resolved, object, relocation.symbol);
         self.got.slot(owner, self.values).unwrap_or(0)
     }
@@ -370,6 +371,11 @@ impl<'a> Relocator<'a, '_> {
             section.traits.contains(Traits::CODE)
         });
         self.segment_bases[usize::from(!is_code)]
+    }
+
+    fn section_base(&self, target: SymbolValue) -> u64 {
+        let output = target.output();
+        output.map_or(0, |output| self.layout.outputs.sections[output].address)
     }
 
     fn is_far_from_gp(&self, target: SymbolValue) -> bool {

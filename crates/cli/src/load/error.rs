@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use klink_module::{Error as ModuleError, LoadError, Unresolved, Why};
 
 use super::errno;
+use super::kernel::Kernel;
 use super::memory::NoMemory;
 use super::name::ModuleName;
 use crate::compressed;
@@ -166,7 +167,7 @@ impl Reason {
     }
 
     /// What to do about it; `None`: the details say it.
-    pub(crate) fn help(&self, kernel: &str) -> Option<String> {
+    pub(crate) fn help(&self, kernel: &Kernel) -> Option<String> {
         let Self::Load(LoadError::Module(error)) = self else {
             return match self {
                 Self::Load(LoadError::Host(NoMemory::Full(_))) => {
@@ -178,9 +179,15 @@ impl Reason {
         Some(match error {
             ModuleError::Unresolved(all) => match &all.last()?.why {
                 Why::Unknown if all.iter().all(is_left_out) => LEFT_OUT.into(),
+                Why::Unknown if kernel.lacks_data() => format!(
+                    "{} tells functions only: give vmlinux or System.map with --symbols, or have \
+                     addresses made up with --invent",
+                    kernel.short_name()
+                ),
                 Why::Unknown => format!(
-                    "neither {kernel} nor a loaded module exports it: name the folder of the module \
-                     that does with --modules-dir, or the kernel that this module is for with --symbols"
+                    "neither {} nor a loaded module exports it: name the folder of the module \
+                     that does with --modules-dir, or the kernel that this module is for with --symbols",
+                    kernel.short_name()
                 ),
                 Why::GplOnly | Why::Proprietary => {
                     "MODULE_LICENSE says what the module may use; ask its author".into()

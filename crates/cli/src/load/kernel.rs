@@ -18,19 +18,26 @@ const BESIDE: [&str; 4] = ["vmlinux", "System.map", "build/vmlinux", "build/Syst
 /// Files that tell what is exported, with CRCs.
 const VERSIONS: [&str; 2] = ["Module.symvers", "build/Module.symvers"];
 
-/// Symbols of a kernel.
+/// Symbols of a kernel, for one architecture.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
     table: SymbolTable,
-    /// Exported symbols whose addresses no list tells.
-    unplaced: Wanted,
     /// Where the symbols are from, for people.
     pub(crate) sources: Vec<PathBuf>,
     /// How many symbols have made-up addresses, since no list told them.
     pub(crate) invented: usize,
+    /// Whether lists that tell functions only are all there is.
+    lacks_data: bool,
 }
 
-impl Kernel {
+/// What lists say of a kernel, before it is known which architecture it is for.
+#[derive(Debug, Default)]
+pub(crate) struct KernelLists {
+    lists: Lists,
+    sources: Vec<PathBuf>,
+}
+
+impl KernelLists {
     /// Reads the lists in `paths`, or if there are none those beside the modules in `folder`.
     ///
     /// # Errors
@@ -55,13 +62,7 @@ impl Kernel {
                 Err(error) => return Err(error),
             }
         }
-        let unplaced = lists.without_addresses();
-        Ok(Self {
-            table: lists.into_table(),
-            unplaced,
-            sources,
-            invented: 0,
-        })
+        Ok(Self { lists, sources })
     }
 
     /// Whether nothing tells what it exports.
@@ -69,6 +70,34 @@ impl Kernel {
         self.sources.is_empty()
     }
 
+    /// The kernel for `arch`. Gets made-up addresses: what is exported but has none, and of what
+    /// modules want that which no list tells, if there is no list or `may_invent`. Where nothing tells
+    /// what is exported, everything counts as exported but what `modules` export themselves.
+    pub(crate) fn settle(
+        self,
+        arch: &Arch,
+        wanted: &Wanted,
+        may_invent: bool,
+        modules: impl Fn(&[u8]) -> bool,
+    ) -> Kernel {
+        let unknown = self.is_unknown();
+        let unplaced = self.lists.without_addresses();
+        let lacks_data = self.lists.lack_data();
+        let mut kernel = Kernel {
+            table: self.lists.into_table(arch, modules),
+            sources: self.sources,
+            invented: 0,
+            lacks_data,
+        };
+        kernel.invent(arch, &unplaced);
+        if unknown || may_invent {
+            kernel.invent(arch, wanted);
+        }
+        kernel
+    }
+}
+
+impl Kernel {
     /// What to call it in a sentence.
     pub(crate) fn short_name(&self) -> String {
         match self.sources.first() {
@@ -79,22 +108,22 @@ impl Kernel {
 
     /// What it is and where that is from, for people.
     pub(crate) fn describe(&self) -> String {
-        let invented = match (self.invented, self.is_unknown()) {
-            (0, _) => String::new(),
-            (_, true) => {
-                ", at made-up addresses: what modules need and none of them exports".into()
-            }
-            (_, false) => ", at made-up addresses".into(),
-        };
         let sources = self.sources.iter().map(|path| path.display().to_string());
-        let sources = match self.is_unknown() {
-            true => String::new(),
+        let sources = match self.sources.is_empty() {
+            true => ", as modules need them".to_owned(),
             false => format!(" of {}", sources.collect::<Vec<_>>().join(" and ")),
         };
-        format!(
-            "kernel: {} exported symbols{sources}{invented}",
-            number(self.len() as u64)
-        )
+        let invented = match self.invented {
+            0 => String::new(),
+            invented => format!(", {} at made-up addresses", number(invented as u64)),
+        };
+        let symbols = number(self.len() as u64);
+        format!("kernel: {symbols} exported symbols{sources}{invented}")
+    }
+
+    /// Whether its list has functions only: it was made without `CONFIG_KALLSYMS_ALL`.
+    pub(crate) const fn lacks_data(&self) -> bool {
+        self.lacks_data
     }
 
     /// How many symbols it exports.
@@ -102,14 +131,17 @@ impl Kernel {
         self.table.len()
     }
 
-    /// Makes up addresses, in the image of a kernel for `arch`, for exported symbols that have none, and
-    /// for those that modules want where nothing tells what is exported.
-    pub(crate) fn invent(&mut self, arch: &Arch, wanted: &Wanted) {
-        let wanted = if self.is_unknown() {
-            wanted
-        } else {
-            &self.unplaced
-        };
+    /// Makes up addresses, in the image of a kernel for `arch`.
+    fn invent(&mut self, arch: &Arch, wanted: &Wanted) {
+        if wanted.is_empty() {
+            return;
+        }
+        let pointer = arch.load.global_pointer.symbol();
+        if let Some(pointer) = pointer.filter(|name| self.kernel_symbol(name.as_bytes()).is_none())
+        {
+            let address = invented::pointer(arch);
+            self.table.insert_internal(pointer.as_bytes(), address);
+        }
         for (name, address) in wanted.addresses(arch) {
             if self.table.insert(name, Export::at(address)) {
                 self.invented += 1;

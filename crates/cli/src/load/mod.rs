@@ -97,6 +97,11 @@ pub(crate) struct KernelOptions {
     #[arg(long, short = 's', value_name = "FILE")]
     pub(crate) symbols: Vec<PathBuf>,
 
+    /// Give symbols that the lists lack made-up addresses, as the folder's modules need them: for
+    /// kernels without CONFIG_KALLSYMS_ALL, whose lists have functions only
+    #[arg(long)]
+    pub(crate) invent: bool,
+
     /// Refuse modules of other architectures [default: that of the first module]
     #[arg(long)]
     pub(crate) arch: Option<String>,
@@ -112,13 +117,15 @@ pub(crate) struct KernelOptions {
 
 impl KernelOptions {
     /// A request for these modules.
-    pub(crate) fn request<'o>(&'o self, modules: &'o [String], all: bool) -> Request<'o> {
+    pub(crate) fn request<'o>(&'o self, modules: &'o [String]) -> Request<'o> {
         Request {
             modules,
-            all,
+            all: false,
+            names_only: false,
             folder: self.modules_dir.as_deref(),
             symbols: &self.symbols,
             arch: self.arch.as_deref(),
+            invent: self.invent,
         }
     }
 
@@ -181,7 +188,11 @@ fn hexadecimal(text: &str) -> Result<u64, String> {
 }
 
 fn try_run(options: &Options) -> Result<bool, Error> {
-    let request = options.kernel.request(&options.modules, options.all);
+    let request = Request {
+        all: options.all,
+        names_only: options.dry_run,
+        ..options.kernel.request(&options.modules)
+    };
     let plan = Plan::make(&request)?;
     if options.dry_run {
         return print(&dry_run(options, &plan)).map(|()| true);
@@ -201,8 +212,10 @@ fn try_run(options: &Options) -> Result<bool, Error> {
     };
     print(&text)?;
     for failure in &outcome.failures {
-        let kernel = plan.kernel.short_name();
-        eprintln!("klink load: ERROR: {}", text::failure(failure, &kernel));
+        eprintln!(
+            "klink load: ERROR: {}",
+            text::failure(failure, &plan.kernel)
+        );
     }
     let stale = walk.is_some_and(|walk| walk.stale > 0);
     Ok(outcome.failures.is_empty() && outcome.totals.branches_lost == 0 && !stale)
@@ -317,7 +330,6 @@ fn as_text(
 }
 
 fn as_json(kernel: &Kernel, outcome: &Outcome, walk: Option<&check::Walk>) -> String {
-    let name = kernel.short_name();
     let failures = outcome.failures.iter().map(|failure| {
         let errno = failure.reason.errno();
         json!({
@@ -327,7 +339,7 @@ fn as_json(kernel: &Kernel, outcome: &Outcome, walk: Option<&check::Walk>) -> St
             "error": errno::name(errno),
             "message": errno::words(errno),
             "details": failure.reason.details(),
-            "help": failure.reason.help(&name),
+            "help": failure.reason.help(kernel),
         })
     });
     let answer = json!({

@@ -8,7 +8,7 @@ use klink_arch::{ARCHES, Arch};
 use klink_module::ModuleFile;
 
 use super::error::Error;
-use super::kernel::Kernel;
+use super::kernel::{Kernel, KernelLists};
 use super::name::ModuleName;
 use super::parameters::Parameter;
 use super::tree::{EntryId, Meaning, Step, Tree};
@@ -27,6 +27,10 @@ pub(crate) struct Request<'o> {
     pub(crate) folder: Option<&'o Path>,
     pub(crate) symbols: &'o [PathBuf],
     pub(crate) arch: Option<&'o str>,
+    /// Whether only names and order are wanted.
+    pub(crate) names_only: bool,
+    /// Whether symbols that no list tells get made-up addresses.
+    pub(crate) invent: bool,
 }
 
 /// What is to be done for it.
@@ -67,9 +71,10 @@ impl Plan {
             .map(|wanted| PathBuf::from(wanted.what))
             .collect();
         let folder = find_folder(request, &files, &wanted)?;
-        let mut kernel = Kernel::read(request.symbols, folder.as_deref())?;
+        let lists = KernelLists::read(request.symbols, folder.as_deref())?;
+        let reads_modules = !request.names_only && (lists.is_unknown() || request.invent);
         let mut tree = match &folder {
-            Some(folder) => Tree::read(folder, kernel.is_unknown())?,
+            Some(folder) => Tree::read(folder, reads_modules)?,
             None => Tree::default(),
         };
         let mut file_ids = tree.add(&files).into_iter();
@@ -103,7 +108,8 @@ impl Plan {
             false => tree.order(&roots),
         };
         let arch = find_arch(request.arch, &tree, &steps)?;
-        kernel.invent(arch, &tree.wanted());
+        let of_modules = |name: &[u8]| tree.exports(name);
+        let kernel = lists.settle(arch, &tree.wanted(), request.invent, of_modules);
         Ok(Self {
             kernel,
             tree,

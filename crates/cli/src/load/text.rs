@@ -286,7 +286,7 @@ impl Printer {
 }
 
 /// What modprobe says, what the kernel says, and what to do.
-pub(crate) fn failure(failure: &Failure, kernel: &str) -> String {
+pub(crate) fn failure(failure: &Failure, kernel: &Kernel) -> String {
     let reason = &failure.reason;
     if let Reason::Read(error) = &**reason {
         return format!("could not load module {}: {error}", failure.path.display());

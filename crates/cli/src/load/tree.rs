@@ -60,18 +60,18 @@ pub(crate) enum Meaning {
 }
 
 impl Tree {
-    /// Reads the tree in `folder`: what depmod has written, or if there is none of that (or the kernel's
-    /// symbols are `unknown`, and have to be told from the modules) the modules themselves.
+    /// Reads the tree in `folder`: what depmod has written, or if there is none of that, or what modules
+    /// export and need is wanted (`reads_modules`), the modules themselves.
     ///
     /// # Errors
     /// A folder that cannot be listed, or without modules.
-    pub(crate) fn read(folder: &Path, unknown: bool) -> Result<Self, Error> {
+    pub(crate) fn read(folder: &Path, reads_modules: bool) -> Result<Self, Error> {
         let mut tree = Self {
             folder: folder.to_owned(),
             ..Self::default()
         };
         tree.read_builtin();
-        if unknown || !tree.read_indexes() {
+        if reads_modules || !tree.read_indexes() {
             tree.read_modules()?;
         }
         Ok(tree)
@@ -142,6 +142,11 @@ impl Tree {
             self.connect(*id, read);
         }
         ids
+    }
+
+    /// Whether a module exports this symbol, of those that were read.
+    pub(crate) fn exports(&self, name: &[u8]) -> bool {
+        self.exports.contains_key(name)
     }
 
     /// What modules need and none of them exports; where the tree's modules were not read, of the added

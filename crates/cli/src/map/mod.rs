@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 fn load(options: &Options) -> Result<Report, String> {
     let fatal = |error: Error| format!("FATAL: {error}");
     let modules = std::slice::from_ref(&options.module);
-    let plan = Plan::make(&options.kernel.request(modules, false)).map_err(fatal)?;
+    let plan = Plan::make(&options.kernel.request(modules)).map_err(fatal)?;
     let extras = Extras {
         details: true,
         jumps: true,
@@ -82,8 +82,7 @@ fn load(options: &Options) -> Result<Report, String> {
             Ok(_) => {}
             Err(_) if step.role == Role::Soft => {}
             Err(failure) => {
-                let kernel = plan.kernel.short_name();
-                return Err(format!("ERROR: {}", text::failure(&failure, &kernel)));
+                return Err(format!("ERROR: {}", text::failure(&failure, &plan.kernel)));
             }
         }
     }

@@ -201,41 +201,32 @@ impl Picture<'_> {
     /// Regions and in them sections and islands; names and addresses where there is room.
     fn bar(&mut self, islands: &[Island]) {
         let report = self.report;
-        let mut last_label = f64::MIN;
-        for region in report.regions.iter().filter(|region| region.size > 0) {
+        let mut regions: Vec<&Region> = report.regions.iter().filter(|r| r.size > 0).collect();
+        // the largest get their labels first
+        regions.sort_by_key(|region| std::cmp::Reverse(region.size));
+        let mut labels: Vec<(f64, f64)> = Vec::new();
+        for region in regions {
             let Some(x) = self.scale.x(region.address) else {
                 continue;
             };
-            let width = self.scale.width(region.size);
-            let whole = Rect {
-                x,
-                y: BAR,
-                width,
-                height: BAR_HEIGHT,
-            };
-            let title = format!(
-                "{}: {} bytes at {:#x}",
-                region_name(region.kind),
-                number(region.size),
-                region.address
-            );
-            self.svg.rect(whole, pale(region.kind), &title);
-            self.inner_sections(region);
-            if region.kind.is_init() {
-                self.svg
-                    .rect(whole, FREED, &format!("{title}, freed after init"));
+            self.region(region, x);
+            let lines = [
+                region_name(region.kind).to_owned(),
+                format!("{:#x}", region.address),
+                size(region.size),
+            ];
+            let longest = lines.iter().map(String::len).max().unwrap_or(0);
+            let room = (x, x + MONO * longest as f64 + 6.0);
+            let overlaps = labels
+                .iter()
+                .any(|label| room.0 < label.1 && label.0 < room.1);
+            if overlaps || room.1 > WIDTH {
+                continue;
             }
-            self.svg.line((x, BAR), (x, BAR + BAR_HEIGHT + 6.0), "#222");
-            let name = region_name(region.kind);
-            let address = format!("{:#x}", region.address);
-            let room = MONO * address.len().max(name.len()) as f64 + 6.0;
-            if x >= last_label {
-                let y = BAR + BAR_HEIGHT;
-                self.svg.text(x + 2.0, y + 16.0, Face::Mono, name);
-                self.svg.text(x + 2.0, y + 30.0, Face::Mono, &address);
-                self.svg
-                    .text(x + 2.0, y + 44.0, Face::Mono, &size(region.size));
-                last_label = x + room;
+            labels.push(room);
+            for (nth, line) in lines.iter().enumerate() {
+                let y = BAR + BAR_HEIGHT + 16.0 + 14.0 * nth as f64;
+                self.svg.text(x + 2.0, y, Face::Mono, line);
             }
         }
         for island in islands {
@@ -252,7 +243,21 @@ impl Picture<'_> {
         }
     }
 
-    fn inner_sections(&mut self, region: &Region) {
+    fn region(&mut self, region: &Region, x: f64) {
+        let whole = Rect {
+            x,
+            y: BAR,
+            width: self.scale.width(region.size),
+            height: BAR_HEIGHT,
+        };
+        let title = format!(
+            "{}: {} bytes at {:#x}",
+            region_name(region.kind),
+            number(region.size),
+            region.address
+        );
+        self.svg.rect(whole, pale(region.kind), &title);
+        let mut names = Vec::new();
         for section in region.sections.iter().filter(|section| section.size > 0) {
             let Some(x) = self.scale.x(section.address) else {
                 continue;
@@ -274,10 +279,18 @@ impl Picture<'_> {
             );
             self.svg.rect(at, colour(region.kind), &title);
             if MONO * section.name.chars().count() as f64 + 4.0 < width {
-                let y = BAR + BAR_HEIGHT / 2.0 + 4.0;
-                self.svg.text(x + 3.0, y, Face::Mono, &section.name);
+                names.push((x + 3.0, &section.name));
             }
         }
+        if region.kind.is_init() {
+            self.svg
+                .rect(whole, FREED, &format!("{title}, freed after init"));
+        }
+        for (x, name) in names {
+            let y = BAR + BAR_HEIGHT / 2.0 + 4.0;
+            self.svg.text(x, y, Face::Mono, name);
+        }
+        self.svg.line((x, BAR), (x, BAR + BAR_HEIGHT + 6.0), "#222");
     }
 
     /// The list of regions; gives where it ends.

@@ -20,17 +20,22 @@ impl Wanted {
         Self(names.into_iter().collect())
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Their addresses: spread over the image by name, so that they are the same in every run.
     pub(super) fn addresses(&self, arch: &Arch) -> impl Iterator<Item = (&[u8], u64)> {
         let count = self.0.len().max(1) as u64;
         let step = (IMAGE / count / ALIGN * ALIGN).max(ALIGN);
         let kernel = arch.load.space.kernel;
-        // where nothing is made up, not even this is
-        let pointer = arch.load.global_pointer.symbol();
-        let pointer = pointer.filter(|_| !self.0.is_empty());
-        let own = pointer.map(|name| (name.as_bytes(), kernel + IMAGE / 2));
         let names = self.0.iter().map(Vec::as_slice);
-        let spread = (0..).map(move |nth: u64| kernel + nth * step);
-        own.into_iter().chain(names.zip(spread))
+        names.zip((0..).map(move |nth: u64| kernel + nth * step))
     }
+}
+
+/// Where the kernel's global pointer is: in the middle of what it is to reach.
+pub(super) const fn pointer(arch: &Arch) -> u64 {
+    arch.load.space.kernel + IMAGE / 2
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use klink_arch::Arch;
 use klink_module::{Export, SymbolTable};
 
 use super::Wanted;
@@ -15,18 +16,24 @@ const KSYMTAB: &[u8] = b"__ksymtab_";
 /// The ends of the array of what is exported to GPL-compatible modules
 /// (`include/asm-generic/vmlinux.lds.h`).
 const GPL_ENDS: [&[u8]; 2] = [b"__start___ksymtab_gpl", b"__stop___ksymtab_gpl"];
+/// Where a kernel's image or its code begins (`arch/*/kernel/vmlinux.lds.S`).
+const IMAGE_BEGINS: [&[u8]; 2] = [b"_text", b"_stext"];
+/// No kernel with modules runs in the first MiB of its address space.
+const FIRST_MIB: u64 = 1 << 20;
 /// What Module.symvers calls the kernel itself.
 const VMLINUX: &str = "vmlinux";
 
 /// What the lists that were read say.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Lists {
     addresses: HashMap<Vec<u8>, u64>,
     versions: HashMap<Vec<u8>, Terms>,
+    /// Whether there is a symbol that is no function.
+    has_data: bool,
 }
 
 /// On which terms a symbol may be used.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Terms {
     gpl_only: bool,
     crc: Option<u32>,
@@ -101,6 +108,7 @@ impl Lists {
     fn add(&mut self, name: &[u8], kind: char, address: u64) {
         let undefined = matches!(kind, 'U' | 'w' | 'v') && address == 0;
         if !undefined {
+            self.has_data |= matches!(kind, 'd' | 'D' | 'b' | 'B' | 'r' | 'R');
             self.addresses.entry(name.into()).or_insert(address);
         }
     }
@@ -124,21 +132,26 @@ impl Lists {
         self.versions.insert(name.into(), terms);
     }
 
-    /// All that is exported.
-    pub(super) fn into_table(mut self) -> SymbolTable {
+    /// Whether functions are all that is told.
+    pub(super) fn lack_data(&self) -> bool {
+        !self.addresses.is_empty() && !self.has_data
+    }
+
+    /// All that is exported. Where nothing tells what is, that is everything but the names that
+    /// `others` export: functions of the kernel's own may have the same.
+    pub(super) fn into_table(mut self, arch: &Arch, others: impl Fn(&[u8]) -> bool) -> SymbolTable {
+        self.place(arch);
         if self.versions.is_empty() {
             self.versions = self.exported();
         }
         let mut table = SymbolTable::new();
-        for pointer in klink_arch::ARCHES.map(|arch| arch.load.global_pointer) {
-            if let Some(name) = pointer.symbol()
-                && let Some(&address) = self.addresses.get(name.as_bytes())
-            {
-                table.insert_internal(name.as_bytes(), address);
-            }
+        if let Some(name) = arch.load.global_pointer.symbol()
+            && let Some(&address) = self.addresses.get(name.as_bytes())
+        {
+            table.insert_internal(name.as_bytes(), address);
         }
         if self.versions.is_empty() {
-            for (name, &address) in &self.addresses {
+            for (name, &address) in self.addresses.iter().filter(|(name, _)| !others(name)) {
                 table.insert(name, Export::at(address));
             }
         }
@@ -162,6 +175,18 @@ impl Lists {
         match self.addresses.is_empty() {
             true => Wanted::new(self.versions.keys().cloned()),
             false => Wanted::default(),
+        }
+    }
+
+    /// A raw image counts addresses from its begin. Puts it where kernels for `arch` are.
+    fn place(&mut self, arch: &Arch) {
+        let begin = IMAGE_BEGINS
+            .iter()
+            .find_map(|name| self.addresses.get(*name));
+        if begin.is_some_and(|&begin| begin < FIRST_MIB) {
+            for address in self.addresses.values_mut() {
+                *address = address.wrapping_add(arch.load.space.kernel);
+            }
         }
     }
 

@@ -68,8 +68,9 @@ fn is_made_by_tools(name: &[u8], version: Version) -> bool {
             .iter()
             .any(|end| name.ends_with(end))
         || [&b"_SDA_BASE_"[..], b"_SDA2_BASE_"].contains(&name)
-        || contains(name, b".long_branch.")
-        || contains(name, b".plt_branch.")
+        // few names have a dot in them
+        || name.contains(&b'.')
+            && (contains(name, b".long_branch.") || contains(name, b".plt_branch."))
 }
 
 /// lld's names for stubs. Since 6.4 `__[[:alnum:]]*Thunk_` says which, before that a list.

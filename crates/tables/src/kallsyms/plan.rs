@@ -30,12 +30,16 @@ impl Symbol<'_> {
 
     /// Among symbols at one address, the lower comes first (`compare_symbols`): weak ones and those
     /// that look as if a linker script had provided them come last.
-    fn rank(&self) -> (bool, bool, usize) {
+    fn rank(&self) -> usize {
         let underscores = self.name.iter().take_while(|&&byte| byte == b'_').count();
         let weak = matches!(self.letter(), b'w' | b'W');
-        (weak, looks_provided(self.name), underscores)
+        let late = 2 * usize::from(weak) + usize::from(looks_provided(self.name));
+        late * NAME_LIMIT + underscores
     }
 }
+
+/// One more than the highest [`Symbol::rank`].
+const RANKS: usize = 4 * NAME_LIMIT;
 
 /// `may_be_linker_script_provide_symbol`
 fn looks_provided(name: &[u8]) -> bool {
@@ -234,7 +238,8 @@ impl Plan {
             .zip(ranked)
             .map(|(index, (&address, &rank))| (address, rank, index))
             .collect();
-        order.sort_unstable();
+        // A linker's symbols come in runs that are in order: a stable sort makes use of these.
+        order.sort();
         let without_rank = order.iter().map(|&(address, _, index)| (address, index));
         without_rank.collect()
     }
@@ -400,8 +405,11 @@ fn lay_out(format: &Format, tokens: &Tokens, codes: &Codes, count: usize) -> Lay
     }
 }
 
-/// A name for sorting: its first bytes as a number, so that most comparisons need no more.
+/// As many bytes of a name as fit, as a number that sorts as they do.
 fn key(name: &[u8]) -> u64 {
+    if let Some(first) = name.first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
     let mut first = [0; 8];
     for (to, from) in first.iter_mut().zip(name) {
         *to = *from;
@@ -409,15 +417,41 @@ fn key(name: &[u8]) -> u64 {
     u64::from_be_bytes(first)
 }
 
+/// Bytes at the begin of names by which they are sorted into boxes before they are compared.
+const BOXED: usize = 2;
+
+/// In which box a name comes: as many as [`BOXED`] bytes have values, in their order.
+fn box_of(name: &[u8]) -> usize {
+    let byte = |at| name.get(at).copied().unwrap_or(0);
+    usize::from(u16::from_be_bytes([byte(0), byte(1)]))
+}
+
 /// The symbols in the order of their names. Of those with equal names, the first is marked.
-fn sort<'n>(names: impl Iterator<Item = &'n [u8]>) -> Vec<(u32, bool)> {
-    let mut names: Vec<(u64, &[u8], u32)> = (0_u32..)
-        .zip(names)
-        .map(|(index, name)| (key(name), name, index))
-        .collect();
-    names.sort_unstable();
+///
+/// Names are sorted into boxes by their first two bytes, and then each box by the next ones as a
+/// number, so that most comparisons need no more.
+fn sort<'n>(names: impl Iterator<Item = &'n [u8]> + Clone) -> Vec<(u32, bool)> {
+    let mut ends = vec![0_usize; 1 << (8 * BOXED)];
+    for name in names.clone() {
+        ends[box_of(name)] += 1;
+    }
+    let mut total = 0;
+    for end in &mut ends {
+        total += core::mem::replace(end, total);
+    }
+    let mut boxes: Vec<(u64, &[u8], u32)> = vec![(0, &[], 0); total];
+    for (index, name) in (0_u32..).zip(names) {
+        let end = &mut ends[box_of(name)];
+        boxes[*end] = (key(name.get(BOXED..).unwrap_or_default()), name, index);
+        *end += 1;
+    }
+    let mut start = 0;
+    for end in ends {
+        boxes[start..end].sort_unstable();
+        start = end;
+    }
     let mut before: Option<&[u8]> = None;
-    let marked = names.iter().map(|&(_, name, index)| {
+    let marked = boxes.iter().map(|&(_, name, index)| {
         let is_first = before != Some(name);
         before = Some(name);
         (index, is_first)
@@ -434,16 +468,23 @@ fn without_llvm_suffix(name: &[u8]) -> &[u8] {
 /// The order of symbols at one address. Linux's generator leaves those that are equal for
 /// [`Symbol::rank`] in the order of its input, which `nm -n` sorts by name.
 fn rank(symbols: &[Symbol<'_>], by_name: &[(u32, bool)]) -> Vec<u32> {
-    let by_name = by_name.iter().map(|&(index, _)| index);
-    let mut order: Vec<_> = (0_u32..)
-        .zip(by_name)
-        .filter_map(|(place, index)| Some((symbols.get(index as usize)?.rank(), place, index)))
-        .collect();
-    order.sort_unstable();
+    let of = |index: u32| symbols.get(index as usize).map_or(0, Symbol::rank);
+    let mut next = [0_u32; RANKS];
+    let mut kinds = Vec::with_capacity(by_name.len());
+    for &(index, _) in by_name {
+        let kind = of(index).min(RANKS - 1);
+        next[kind] += 1;
+        kinds.push(kind);
+    }
+    let mut total = 0;
+    for next in &mut next {
+        total += core::mem::replace(next, total);
+    }
     let mut ranks = vec![0; symbols.len()];
-    for (rank, &(.., index)) in (0_u32..).zip(&order) {
-        if let Some(of) = ranks.get_mut(index as usize) {
-            *of = rank;
+    for (&(index, _), kind) in by_name.iter().zip(kinds) {
+        if let Some(rank) = ranks.get_mut(index as usize) {
+            *rank = next[kind];
+            next[kind] += 1;
         }
     }
     ranks

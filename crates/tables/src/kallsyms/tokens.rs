@@ -56,7 +56,7 @@ impl Codes {
 
 /// Chooses the tokens for `names` and writes each name in them. No name may contain a zero byte,
 /// and all together have less than 4 GiB.
-pub(super) fn compress<'n>(names: impl Iterator<Item = (u8, &'n [u8])>) -> (Tokens, Codes) {
+pub(super) fn compress<'n>(names: impl Iterator<Item = (u8, &'n [u8])> + Clone) -> (Tokens, Codes) {
     let mut text = Text::of(names);
     let mut meaning: [Option<[u8; 2]>; 256] = [None; 256];
     for code in (0..=255_u8).rev() {
@@ -100,8 +100,14 @@ struct Text {
     slots: Vec<Slot>,
     /// How often each pair occurs now, overlapping ones (the two in `aaa`) included.
     counts: Vec<u32>,
-    /// Slots at which each pair may begin, ascending.
-    places: Vec<Vec<u32>>,
+    /// The highest count of the pairs with each second code, unless counts have changed since.
+    highest: [u32; 256],
+    stale: [bool; 256],
+    /// Slots at which pairs may begin: those of each pair in one row, ascending.
+    places: Vec<u32>,
+    /// Where in `places` the row of each pair begins and ends. A pair gets its row once: when the
+    /// younger of its codes comes to be.
+    rows: Vec<(u32, u32)>,
     is_character: [bool; 256],
 }
 
@@ -125,44 +131,55 @@ impl Slot {
 }
 
 impl Text {
-    fn of<'n>(names: impl Iterator<Item = (u8, &'n [u8])>) -> Self {
-        let mut slots = vec![Slot::new(GAP)];
-        let mut is_character = [false; 256];
-        let mut counts = vec![0_u32; 0x1_0000];
-        for (kind, name) in names {
-            let mut before = kind;
-            is_character[usize::from(kind)] = true;
+    fn of<'n>(names: impl Iterator<Item = (u8, &'n [u8])> + Clone) -> Self {
+        // behind each name and its letter there is a gap
+        let size: usize = names.clone().map(|(_, name)| name.len() + 2).sum();
+        let mut slots = Vec::with_capacity(size + 1);
+        slots.push(Slot::new(GAP));
+        let mut counts = vec![0_u32; PAIRS];
+        for (kind, name) in names.clone() {
             slots.push(Slot::new(kind.into()));
-            for &byte in name {
-                counts[usize::from(pair(before, byte))] += 1;
-                is_character[usize::from(byte)] = true;
-                before = byte;
-            }
             slots.extend(name.iter().map(|&byte| Slot::new(byte.into())));
             slots.push(Slot::new(GAP));
+            count_pairs(&mut counts, kind, name);
         }
-        let with_room = |&count: &u32| Vec::with_capacity(count as usize);
-        let mut places: Vec<Vec<u32>> = counts.iter().map(with_room).collect();
-        for (place, slots) in (0_u32..).zip(slots.windows(2)) {
-            if let (Ok(first), Ok(second)) =
-                (u8::try_from(slots[0].code), u8::try_from(slots[1].code))
-            {
-                places[usize::from(pair(first, second))].push(place);
-            }
+        let mut is_character = [false; 256];
+        let occurring = (0..=Pair::MAX)
+            .zip(&counts)
+            .filter(|&(_, &count)| count > 0);
+        for code in occurring.flat_map(|(pair, _)| pair.to_le_bytes()) {
+            is_character[usize::from(code)] = true;
         }
+        let (rows, places) = places(&counts, names);
         Self {
             slots,
             counts,
+            highest: [0; 256],
+            stale: [true; 256],
             places,
+            rows,
             is_character,
         }
     }
 
     /// The most frequent pair, the lowest of several; `None` when no pair is left.
-    fn most_frequent(&self) -> Option<Pair> {
-        let most = self.counts.iter().copied().max().filter(|&most| most > 0)?;
-        let at = self.counts.iter().position(|&count| count == most)?;
-        Pair::try_from(at).ok()
+    fn most_frequent(&mut self) -> Option<Pair> {
+        let rows = self.counts.chunks_exact(256).zip(&mut self.highest);
+        for ((row, highest), stale) in rows.zip(&mut self.stale) {
+            if core::mem::take(stale) {
+                *highest = row.iter().copied().max().unwrap_or(0);
+            }
+        }
+        let most = self
+            .highest
+            .iter()
+            .copied()
+            .max()
+            .filter(|&most| most > 0)?;
+        let second = self.highest.iter().position(|&highest| highest == most)?;
+        let row = self.counts.get(256 * second..256 * (second + 1))?;
+        let first = row.iter().position(|&count| count == most)?;
+        Pair::try_from(256 * second + first).ok()
     }
 
     /// Replaces every `old`, from the left to the right in each name, by `code`.
@@ -172,10 +189,10 @@ impl Text {
     /// pairs would be in no cache.
     fn replace(&mut self, old: Pair, code: u8) {
         let [first, second] = old.to_le_bytes();
-        let (in_front, behind) = (&mut Neighbours::new(), &mut Neighbours::new());
-        let places = core::mem::take(&mut self.places[usize::from(old)]);
-        let mut replaced = 0;
-        for place in places {
+        let (row, end) = self.rows[usize::from(old)];
+        let (mut in_front, mut behind) = ([0_u32; NEIGHBOURS], [0_u32; NEIGHBOURS]);
+        let mut met = Vec::with_capacity(self.counts[usize::from(old)] as usize);
+        for &place in &self.places[row as usize..end as usize] {
             let start = place as usize;
             let one = self.slots[start];
             if one.code != u16::from(first) {
@@ -188,8 +205,14 @@ impl Text {
             }
             let after = next + usize::from(other.width);
             let before = start - usize::from(self.slots[start - 1].width);
-            in_front.meet(self.slots[before].code, before);
-            behind.meet(self.slots[after].code, start);
+            let codes = (self.slots[before].code, self.slots[after].code);
+            in_front[usize::from(codes.0) % NEIGHBOURS] += 1;
+            behind[usize::from(codes.1) % NEIGHBOURS] += 1;
+            met.push(Met {
+                before: before as u32, // it came from a u32, or is less
+                start: place,
+                codes,
+            });
             let width = one.width + other.width;
             self.slots[next].code = COVERED;
             self.slots[after - 1].width = width;
@@ -197,23 +220,20 @@ impl Text {
                 code: code.into(),
                 width,
             };
-            replaced += 1;
         }
-        self.take(old, replaced);
-        for (neighbour, count) in in_front.counts() {
+        self.take(old, met.len() as u32);
+        for (neighbour, count) in codes_of(&in_front) {
             self.take(pair(neighbour, first), count);
             self.give(pair(neighbour, code), count);
         }
-        for (neighbour, count) in behind.counts() {
+        for (neighbour, count) in codes_of(&behind) {
             self.take(pair(second, neighbour), count);
             self.give(pair(code, neighbour), count);
         }
-        for &(neighbour, place) in &in_front.met {
-            self.places[usize::from(pair(neighbour, code))].push(place);
-        }
-        for &(neighbour, place) in &behind.met {
-            self.places[usize::from(pair(code, neighbour))].push(place);
-        }
+        let in_front_met = met.iter().map(|met| (met.codes.0, met.before));
+        self.add_rows(&in_front, in_front_met, |neighbour| pair(neighbour, code));
+        let behind_met = met.iter().map(|met| (met.codes.1, met.start));
+        self.add_rows(&behind, behind_met, |neighbour| pair(code, neighbour));
         // `code` beside itself was met in front only: when the first was replaced, the second was
         // still `old`
     }
@@ -222,55 +242,122 @@ impl Text {
     fn take(&mut self, pair: Pair, count: u32) {
         let of = &mut self.counts[usize::from(pair)];
         *of = of.wrapping_sub(count);
+        self.stale[usize::from(pair >> 8)] = true;
     }
 
     /// So many of a pair have come to be.
     fn give(&mut self, pair: Pair, count: u32) {
         let of = &mut self.counts[usize::from(pair)];
         *of = of.wrapping_add(count);
-        self.places[usize::from(pair)].reserve_exact(count as usize);
+        self.stale[usize::from(pair >> 8)] = true;
+    }
+
+    /// Makes rows of the places of new pairs: of each neighbour that was `met` the place where the pair
+    /// with it begins, and how often each was.
+    fn add_rows(
+        &mut self,
+        counts: &[u32; NEIGHBOURS],
+        met: impl Iterator<Item = (u16, u32)>,
+        pair: impl Fn(u8) -> Pair,
+    ) {
+        let mut next = [0_u32; NEIGHBOURS];
+        let start = self.places.len() as u32;
+        let mut end = start;
+        for (neighbour, count) in codes_of(counts) {
+            next[usize::from(neighbour)] = end;
+            self.rows[usize::from(pair(neighbour))] = (end, end + count);
+            end += count;
+        }
+        // what is no neighbour comes behind all, and is cut off again
+        let all: u32 = counts.iter().sum();
+        next[usize::from(GAP)] = end;
+        self.places.resize((start + all) as usize, 0);
+        for (neighbour, place) in met {
+            let next = &mut next[usize::from(neighbour) % NEIGHBOURS];
+            self.places[*next as usize] = place;
+            *next += 1;
+        }
+        self.places.truncate(end as usize);
     }
 
     fn into_codes(self) -> Codes {
         let mut codes = Codes::default();
-        let mut slots = self.slots.iter();
-        slots.next(); // the gap in front of the first name
-        for slot in slots {
+        codes.bytes.reserve(self.slots.len() / 2);
+        let mut at = 1; // behind the gap in front of the first name
+        while let Some(slot) = self.slots.get(at) {
             match u8::try_from(slot.code) {
                 Ok(code) => codes.bytes.push(code),
-                Err(_) if slot.code == GAP => codes.ends.push(codes.bytes.len() as u32),
-                Err(_) => {}
+                Err(_) => codes.ends.push(codes.bytes.len() as u32),
             }
+            at += usize::from(slot.width.max(1)); // never zero
         }
         codes
     }
 }
 
-/// The codes that a token was met beside, on one side of it.
-struct Neighbours {
-    counts: [u32; 256],
-    /// Each neighbour, and where the pair with it begins.
-    met: Vec<(u8, u32)>,
+/// A pair that was replaced, and what is beside it.
+struct Met {
+    /// Where the code in front begins.
+    before: u32,
+    /// Where the pair began.
+    start: u32,
+    /// The codes in front and behind, or [`GAP`].
+    codes: (u16, u16),
 }
 
-impl Neighbours {
-    fn new() -> Self {
-        Self {
-            counts: [0; 256],
-            met: Vec::new(),
+/// More than codes and [`GAP`]; a power of two.
+const NEIGHBOURS: usize = 0x200;
+
+/// The codes that were met, and how often.
+fn codes_of(counts: &[u32; NEIGHBOURS]) -> impl Iterator<Item = (u8, u32)> {
+    let counts = (0..=255).zip(counts).map(|(code, &count)| (code, count));
+    counts.filter(|&(_, count)| count > 0)
+}
+
+/// How many pairs there can be.
+const PAIRS: usize = 1 << 16;
+
+/// Counts the pairs in a name with its letter in front.
+fn count_pairs(counts: &mut [u32], kind: u8, name: &[u8]) {
+    let Some(counts) = counts.first_chunk_mut::<PAIRS>() else {
+        return;
+    };
+    let mut before = kind;
+    for &byte in name {
+        counts[usize::from(pair(before, byte))] += 1;
+        before = byte;
+    }
+}
+
+/// The row of each pair, and the places of all pairs.
+fn places<'n>(
+    counts: &[u32],
+    names: impl Iterator<Item = (u8, &'n [u8])>,
+) -> (Vec<(u32, u32)>, Vec<u32>) {
+    let mut end = 0;
+    let row = |&count: &u32| {
+        let start = end;
+        end += count;
+        (start, start)
+    };
+    // until all places are noted a row's end is where the next one comes
+    let mut rows: Vec<(u32, u32)> = counts.iter().map(row).collect();
+    let mut places = vec![0; end as usize];
+    let mut place = 1; // behind the first gap
+    if let Some(rows) = rows.first_chunk_mut::<PAIRS>() {
+        for (kind, name) in names {
+            let mut before = kind;
+            for &byte in name {
+                let (_, next) = &mut rows[usize::from(pair(before, byte))];
+                if let Some(at) = places.get_mut(*next as usize) {
+                    *at = place;
+                }
+                *next += 1;
+                place += 1;
+                before = byte;
+            }
+            place += 2;
         }
     }
-
-    /// Notes a neighbour, if it is a code: there is none at the end of a name.
-    fn meet(&mut self, neighbour: u16, place: usize) {
-        if let Ok(neighbour) = u8::try_from(neighbour) {
-            self.counts[usize::from(neighbour)] += 1;
-            self.met.push((neighbour, place as u32)); // it came from a u32, or is less
-        }
-    }
-
-    fn counts(&self) -> impl Iterator<Item = (u8, u32)> {
-        let counts = (0..=255).zip(self.counts);
-        counts.filter(|&(_, count)| count > 0)
-    }
+    (rows, places)
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the modules of this folder from their source. Needs binutils for x86, PA-RISC, AArch64 and
-# PowerPC (Debian: binutils, binutils-hppa-linux-gnu, binutils-aarch64-linux-gnu,
+# PowerPC (Debian: binutils, binutils-hppa-linux-gnu, binutils-hppa64-linux-gnu,
+# binutils-aarch64-linux-gnu,
 # binutils-powerpc64le-linux-gnu).
 set -e
 cd "$(dirname "$0")"
@@ -17,3 +18,4 @@ make ppc64le powerpc64le-linux-gnu-as "" relative.s word64.s ppc64le.s
 as --64 -o user.x86_64.ko relative.s word64.s x86_64.s user.s
 hppa-linux-gnu-as -o user.hppa.ko word32.s hppa.s user.s
 aarch64-linux-gnu-as -o adrp.aarch64.ko adrp.s
+hppa64-linux-gnu-as -o wide.hppa64.ko wide.s

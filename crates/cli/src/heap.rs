@@ -17,7 +17,12 @@ use std::ptr::{self, NonNull};
 
 use memmap2::{Advice, MmapMut};
 
-/// Bytes of address space that a thread takes at a time. Only what is used of it becomes memory.
+/// Bytes of address space that a thread takes first, without huge pages: all that a module's link needs,
+/// whose memory these would double.
+const FIRST_CHUNK: usize = 8 << 20;
+
+/// Bytes of address space that a thread takes at a time from then on. Only what is used of it becomes
+/// memory.
 const CHUNK: usize = 64 << 20;
 
 /// Size of a huge page, to which chunks are aligned (that of x86-64 and of arm64 with 4 KiB pages;
@@ -97,7 +102,7 @@ impl Chunk {
         }
         let size = size_of_class(class);
         if self.end.get() - self.next.get() < size {
-            self.renew()?;
+            self.renew(size)?;
         }
         let block = self.next.get();
         self.next.set(block + size);
@@ -105,19 +110,35 @@ impl Chunk {
         NonNull::new(ptr::with_exposed_provenance_mut(block)).map(|block| (block, true))
     }
 
-    /// Takes a new chunk. What is left of the old one is lost.
-    fn renew(&self) -> Option<()> {
-        let mut map = MmapMut::map_anon(CHUNK + HUGE_PAGE).ok()?;
+    /// Takes a new chunk with room for `size` bytes. What is left of the old one is lost.
+    fn renew(&self, size: usize) -> Option<()> {
+        let is_first = self.end.get() == 0 && size <= FIRST_CHUNK;
+        let length = if is_first { FIRST_CHUNK } else { CHUNK };
+        let mut map = MmapMut::map_anon(length + HUGE_PAGE).ok()?;
         #[cfg(target_os = "linux")]
-        // Without huge pages it is only slower.
-        let _ = map.advise(Advice::HugePage);
+        if !is_first {
+            // Without huge pages it is only slower.
+            let _ = map.advise(Advice::HugePage);
+        }
         let start = map.as_mut_ptr().expose_provenance();
         // It stays until the process ends.
         std::mem::forget(map);
         let start = start.next_multiple_of(HUGE_PAGE);
         self.next.set(start);
-        self.end.set(start + CHUNK);
+        self.end.set(start + length);
         Some(())
+    }
+
+    /// Lets a block grow where it is, if it is the last one that was cut off.
+    fn grow(&self, block: *mut u8, from: usize, to: usize) -> bool {
+        let start = block.addr();
+        let is_last = start + size_of_class(from) == self.next.get();
+        let fits = start + size_of_class(to) <= self.end.get();
+        let grows = from < to && is_last && fits;
+        if grows {
+            self.next.set(start + size_of_class(to));
+        }
+        grows
     }
 
     fn put(&self, block: NonNull<u8>, class: usize) {
@@ -174,8 +195,10 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller promises that the size is not more than a layout can have.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        let (from, to) = (class_of(layout.size()), class_of(size));
         match (is_own(&layout), is_own(&new)) {
-            (true, true) if class_of(layout.size()) == class_of(size) => block,
+            (true, true) if from == to => block,
+            (true, true) if CHUNK_OF_THREAD.with(|chunk| chunk.grow(block, from, to)) => block,
             // SAFETY: the caller's promise; it came from there, and stays there.
             (false, false) => unsafe { System.realloc(block, layout, size) },
             _ => {

@@ -155,6 +155,12 @@ const STEPS: &[Step] = &[
         is_slow: true,
         run: |context| boot(context, "x86_64", TEST_MODULES),
     },
+    Step {
+        name: "oracle-hppa32",
+        what: "klink-module against the PA-RISC kernel's own loader in QEMU ($KLINK_CORPUS)",
+        is_slow: true,
+        run: |context| oracle(context, "hppa32", &["xfs", "ipv6", "nfsd"]),
+    },
 ];
 
 /// Modules of the x86-64 build that report on the console what they tested.
@@ -442,6 +448,37 @@ fn boot(context: &mut Context, arch: &str, modules: &[&str]) -> Outcome {
     with_build(context, arch, "boot", "--klink", &args)
 }
 
+/// Compares `modules` with what the loader of a finished build's kernel makes of them.
+fn oracle(context: &mut Context, kernel: &str, modules: &[&str]) -> Outcome {
+    if let Some(missing) = missing_build(kernel) {
+        return missing;
+    }
+    let mut command = cargo(&[
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--",
+        "oracle",
+        kernel,
+    ]);
+    command.args(modules);
+    context.stream(command).into()
+}
+
+/// Why a step without the finished build for `arch` is skipped; `None` if it is there.
+fn missing_build(arch: &str) -> Option<Outcome> {
+    let Some(folder) = env::var_os("KLINK_CORPUS") else {
+        let why = "KLINK_CORPUS is not set (a folder of finished builds)";
+        return Some(Outcome::Skipped(why.into()));
+    };
+    let archive = Path::new(&folder).join(format!("linux-6.1-{arch}.tar.zst"));
+    if archive.is_file() {
+        return None;
+    }
+    Some(Outcome::Skipped(format!("no {}", archive.display())))
+}
+
 /// Runs a chore that needs the finished build for `arch`, with a release build of the linker as the
 /// value of `option`.
 fn with_build(
@@ -451,12 +488,8 @@ fn with_build(
     option: &str,
     args: &[&str],
 ) -> Outcome {
-    let Some(folder) = env::var_os("KLINK_CORPUS") else {
-        return Outcome::Skipped("KLINK_CORPUS is not set (a folder of finished builds)".into());
-    };
-    let archive = Path::new(&folder).join(format!("linux-6.1-{arch}.tar.zst"));
-    if !archive.is_file() {
-        return Outcome::Skipped(format!("no {}", archive.display()));
+    if let Some(missing) = missing_build(arch) {
+        return missing;
     }
     let linker = cargo(&["build", "--release", "--package", "klink", "--bins"]);
     let mut command = cargo(&["run", "--quiet", "--package", "xtask", "--", chore]);

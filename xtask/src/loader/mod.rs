@@ -70,12 +70,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Has the guest load modules, in as many boots as it takes: a module that ends a boot is left out of
-/// the next.
+/// the next, which goes on with those that were not dumped.
 fn ask(args: &Args, recipe: &'static Recipe, kernel: &Kernel, dumps: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(dumps).map_err(|error| Failure::io("create", dumps, &error))?;
     let modules = Modules::read(&kernel.modules)?;
-    let mut loads = choose(args, recipe, &modules)?;
-    loop {
+    let mut wanted = choose(args, recipe, &modules)?;
+    let mut left_out = BTreeSet::new();
+    while !wanted.is_empty() {
+        let mut choice = Choice::new(&modules, recipe);
+        for id in &wanted {
+            choice.add(*id, &left_out)?;
+        }
+        let loads = choice.loads();
         eprintln!("xtask: {} modules to load in {}", loads.len(), recipe.name);
         let guest = Guest {
             recipe,
@@ -91,53 +97,39 @@ fn ask(args: &Args, recipe: &'static Recipe, kernel: &Kernel, dumps: &Path) -> R
         let Some(trouble) = outcome.trouble else {
             return Ok(());
         };
-        let position = outcome
-            .last
-            .as_ref()
-            .and_then(|last| loads.iter().position(|load| load.name == *last));
-        let Some(position) = position else {
-            return Err(Failure::new(trouble));
-        };
-        let load = loads.remove(position);
-        eprintln!("xtask: left out {} from here on: {trouble}", load.name);
+        let last = outcome.last.ok_or_else(|| Failure::new(trouble.clone()))?;
+        eprintln!("xtask: without {last} from here on: {trouble}");
+        left_out.insert(modules.find(&last)?);
+        wanted.retain(|id| !outcome.dumped.contains(&modules.get(*id).name));
     }
+    Ok(())
 }
 
-/// The modules to load, each after those that it needs.
-fn choose(args: &Args, recipe: &Recipe, modules: &Modules) -> Result<Vec<Load>, Failure> {
+/// The modules to load, and what they need.
+fn choose(args: &Args, recipe: &Recipe, modules: &Modules) -> Result<Vec<ModuleId>, Failure> {
+    let nothing = BTreeSet::new();
     let mut chosen = Choice::new(modules, recipe);
     for name in &args.modules {
-        chosen.add(modules.find(name)?)?;
+        chosen.add(modules.find(name)?, &nothing)?;
     }
     if args.modules.is_empty() {
         // not every kernel has all of the usual ones
-        for id in recipe
-            .modules
-            .iter()
-            .filter_map(|name| modules.find(name).ok())
-        {
-            chosen.add(id)?;
+        let usual = recipe.modules.iter();
+        for id in usual.filter_map(|name| modules.find(name).ok()) {
+            chosen.add(id, &nothing)?;
         }
         let count = args.count.unwrap_or(recipe.count);
         let all: Vec<ModuleId> = modules.ids().collect();
-        let missing = count.saturating_sub(chosen.len()).max(1);
-        // those that others need come on top: half of them is about right where there are many
+        let missing = count.saturating_sub(chosen.seen.len()).max(1);
         let step = (all.len() / missing).max(1);
         for id in all.into_iter().step_by(step) {
-            if chosen.len() >= count {
+            if chosen.seen.len() >= count {
                 break;
             }
-            chosen.add(id)?;
+            chosen.add(id, &nothing)?;
         }
     }
-    let load = |id| {
-        let module = modules.get(id);
-        Load {
-            name: module.name.clone(),
-            path: module.path.clone(),
-        }
-    };
-    Ok(chosen.finish().map(load).collect())
+    Ok(chosen.ids().collect())
 }
 
 /// Modules in the order in which they are loaded.
@@ -161,10 +153,14 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// Adds a module and what it needs.
-    fn add(&mut self, id: ModuleId) -> Result<(), Failure> {
+    /// Adds a module and what it needs, unless one of them is left out.
+    fn add(&mut self, id: ModuleId, left_out: &BTreeSet<ModuleId>) -> Result<(), Failure> {
+        let order = self.modules.load_order(id)?;
+        if order.iter().any(|id| left_out.contains(id)) {
+            return Ok(());
+        }
         let mut hangs = false;
-        for id in self.modules.load_order(id)? {
+        for id in order {
             let name = &self.modules.get(id).name;
             hangs |= self.recipe.hang.iter().any(|(hangs, _)| hangs == name);
             if self.seen.insert(id) {
@@ -177,12 +173,20 @@ impl<'a> Choice<'a> {
         Ok(())
     }
 
-    fn len(&self) -> usize {
-        self.seen.len()
+    /// The modules in their order.
+    fn ids(&self) -> impl Iterator<Item = ModuleId> {
+        self.order.iter().chain(&self.hanging).copied()
     }
 
-    fn finish(self) -> impl Iterator<Item = ModuleId> {
-        self.order.into_iter().chain(self.hanging)
+    fn loads(&self) -> Vec<Load> {
+        let load = |id| {
+            let module = self.modules.get(id);
+            Load {
+                name: module.name.clone(),
+                path: module.path.clone(),
+            }
+        };
+        self.ids().map(load).collect()
     }
 }
 

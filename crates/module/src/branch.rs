@@ -175,6 +175,18 @@ impl Relocator<'_, '_, '_, '_, '_> {
         }
     }
 
+    /// Bytes from a branch to where its stubs are, if that is one place.
+    #[cold]
+    pub(crate) fn island_distance(&self, at: &At<'_>) -> Option<i64> {
+        let StubPlan::Linux(linux) = self.stubs.as_ref()?.plan else {
+            return None;
+        };
+        let site = at.site;
+        let area = area(self.addresses, linux, site, site.place.region.is_init()).ok()?;
+        let place = self.addresses.of(site.place).wrapping_add(at.raw.offset);
+        Some(area.address.wrapping_sub(place).cast_signed())
+    }
+
     /// Changes the instruction behind a call, which is to give the caller its global pointer back.
     fn restore(&mut self, at: &At<'_>) -> Result<(), Error> {
         let Some(AfterCall { calls, restore }) = self.arch.load.after_call else {

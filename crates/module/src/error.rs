@@ -1,6 +1,7 @@
 //! Everything that can go wrong with a module, with the facts, in the words that kernel people search
 //! for, and with the number that Linux would return.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -38,7 +39,7 @@ pub struct SectionName {
     /// The index of its header.
     pub index: u32,
     /// Its name.
-    pub name: String,
+    pub name: Box<str>,
 }
 
 impl fmt::Display for SectionName {
@@ -166,7 +167,10 @@ pub enum Error {
         number: u32,
     },
     /// A relocation that cannot be applied.
-    #[error("relocation of symbol {symbol} is {error} at {section}+{offset:#x} ({kind})")]
+    #[error(
+        "relocation of symbol {symbol} is {error} at {section}+{offset:#x} ({kind}){}",
+        Distance("; nearest island ", *.nearest_island)
+    )]
     Relocation {
         /// The name of the symbol.
         symbol: String,
@@ -178,6 +182,8 @@ pub enum Error {
         kind: &'static str,
         /// Why.
         error: RelocError,
+        /// If it is a branch out of reach: bytes from it to where the plan has stubs for it.
+        nearest_island: Option<i64>,
     },
     /// A relocated field is not zero, though the addend is in the relocation.
     #[error(

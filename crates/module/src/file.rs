@@ -164,7 +164,7 @@ impl<'a> ModuleFile<'a> {
         let name = self.section(id).map(|section| self.section_name(section));
         SectionName {
             index: id.0,
-            name: String::from_utf8_lossy(name.unwrap_or_default()).into_owned(),
+            name: String::from_utf8_lossy(name.unwrap_or_default()).into(),
         }
     }
 

@@ -277,6 +277,10 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
             offset: at.raw.offset,
             kind: at.row.name,
             error,
+            nearest_island: match (at.row.branch, error) {
+                (Some(_), RelocError::OutOfRange { .. }) => self.island_distance(at),
+                _ => None,
+            },
         }
     }
 

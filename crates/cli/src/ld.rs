@@ -1,15 +1,10 @@
 //! `ld.klink`: a drop-in for `ld` in a kernel build.
-#![deny(unsafe_code)]
-
-mod heap;
+#![forbid(unsafe_code)]
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use klink_link::args::{self, Command};
-
-#[global_allocator]
-static HEAP: heap::Heap = heap::Heap;
 
 fn main() -> ExitCode {
     let result = match args::parse(std::env::args_os().skip(1)) {

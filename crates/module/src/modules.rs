@@ -3,8 +3,11 @@
 //! Source: Linux 6.1 `kernel/module/main.c` (add_unformed_module, ref_module, delete_module,
 //! verify_exported_symbols, print_unload_info).
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use hashbrown::HashMap;
 
 use crate::error::Error;
 use crate::symbols::{Export, ModuleId, SymbolTable, Symbols};
@@ -57,10 +60,19 @@ impl Record {
     }
 }
 
+/// A name with underscores only: dashes count as such.
+fn plain(name: &str) -> Box<[u8]> {
+    let underscore = |byte| if byte == b'-' { b'_' } else { byte };
+    name.bytes().map(underscore).collect()
+}
+
 /// The loaded modules.
 #[derive(Clone, Debug, Default)]
 pub struct Modules {
+    /// By rising identity.
     records: Vec<Record>,
+    /// Under their names with underscores only.
+    by_name: HashMap<Box<[u8]>, ModuleId>,
     exports: SymbolTable,
     next: u32,
 }
@@ -80,17 +92,14 @@ impl Modules {
     /// One of them.
     #[must_use]
     pub fn get(&self, id: ModuleId) -> Option<&Record> {
-        self.records.iter().find(|record| record.id == id)
+        let found = self.records.binary_search_by_key(&id, |record| record.id);
+        self.records.get(found.ok()?)
     }
 
     /// The module of this name. Dashes count as underscores.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Record> {
-        let same = |a: u8, b: u8| a == b || matches!((a, b), (b'-' | b'_', b'-' | b'_'));
-        self.records.iter().find(|record| {
-            let (a, b) = (record.name.as_bytes(), name.as_bytes());
-            a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| same(a, b))
-        })
+        self.get(*self.by_name.get(&plain(name))?)
     }
 
     /// The modules that use symbols of `id` (`/sys/module/NAME/holders`).
@@ -140,7 +149,8 @@ impl Modules {
     }
 
     pub(crate) fn get_mut(&mut self, id: ModuleId) -> Option<&mut Record> {
-        self.records.iter_mut().find(|record| record.id == id)
+        let found = self.records.binary_search_by_key(&id, |record| record.id);
+        self.records.get_mut(found.ok()?)
     }
 
     /// Adds a module that is coming.
@@ -166,7 +176,9 @@ impl Modules {
             });
         }
         let id = ModuleId::new(self.next);
-        self.next = self.next.wrapping_add(1);
+        // a number is never given twice
+        self.next = self.next.checked_add(1).ok_or(Error::TooLarge)?;
+        self.by_name.insert(plain(&name), id);
         self.records.push(Record {
             id,
             name,
@@ -211,7 +223,10 @@ impl Modules {
     /// Takes a module and its exports away.
     pub(crate) fn remove(&mut self, id: ModuleId) {
         self.exports.remove_owner(id);
-        self.records.retain(|record| record.id != id);
+        if let Ok(nth) = self.records.binary_search_by_key(&id, |record| record.id) {
+            let record = self.records.remove(nth);
+            self.by_name.remove(&plain(&record.name));
+        }
     }
 
     /// Why a module may not be unloaded.

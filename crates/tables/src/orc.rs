@@ -10,7 +10,6 @@
 //! `arch/x86/kernel/unwind_orc.c` and in `scripts/sorttable.h`; loongarch's `orc_types.h` of 6.9.
 
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::ops::Range;
 
 use thiserror::Error;
@@ -83,6 +82,10 @@ pub(crate) fn check(form: &OrcForm, ips: usize, entries: usize) -> Result<(), In
     }
 }
 
+/// Ranks from here on are of entries that say something. No table has so many entries: it would be
+/// larger than the 2 GiB that its own distances reach.
+const SAYS_SOMETHING: u32 = 1 << 31;
+
 /// The two arrays, to change them together.
 #[derive(Debug)]
 pub struct OrcMut<'a> {
@@ -116,23 +119,28 @@ impl<'a> OrcMut<'a> {
     pub fn sort(&mut self) {
         let entries = self.entries.chunks_exact(self.form.size);
         let addresses = self.ips.as_table().entries();
-        let mut order: Vec<_> = addresses
+        // of entries that say something the last comes first, so their numbers count backwards
+        let mut order: Vec<(u64, u32)> = addresses
             .zip(entries)
-            .map(|(ip, entry)| {
-                let behind = (!self.form.says_nothing(entry)).then_some(Reverse(ip.index()));
-                (ip.key(), behind, ip.index())
+            .zip(0..SAYS_SOMETHING)
+            .map(|((ip, entry), index)| {
+                let rank = match self.form.says_nothing(entry) {
+                    true => index,
+                    false => u32::MAX - index,
+                };
+                (ip.key().unwrap_or(0), rank)
             })
             .collect();
         if order.is_sorted() {
             return;
         }
-        order.sort_unstable();
-        self.select(
-            &order
-                .into_iter()
-                .map(|(.., index)| index)
-                .collect::<Vec<_>>(),
-        );
+        // one run for each section of code: a sort that finds these has little left to do
+        order.sort();
+        let number = |(_, rank): (u64, u32)| match rank < SAYS_SOMETHING {
+            true => rank as usize,
+            false => (u32::MAX - rank) as usize,
+        };
+        self.select(&order.into_iter().map(number).collect::<Vec<_>>());
     }
 
     /// Drops the entries about addresses in the ranges `gone`. Both arrays keep their size; gives the

@@ -218,20 +218,21 @@ impl<M: Memory> Tables<'_, M> {
     ) -> Option<u64> {
         let stays = |entry: &Entry<'_>| !points_into(*entry, gone);
         let order = self.edit(table, |entries| {
+            if entries.as_table().entries().all(|entry| stays(&entry)) {
+                return None;
+            }
             let kept = entries.as_table().entries().filter(stays);
             let order: Vec<usize> = kept.map(|entry| entry.index()).collect();
-            if (order.len() as u64) < table.len() {
-                entries.select(&order);
-            }
-            order
+            entries.select(&order);
+            Some(order)
         })?;
-        let left = order.len() as u64;
-        if left < table.len() {
-            for other in others {
-                self.select_partner(other, table.len(), &order);
-            }
+        let Some(order) = order else {
+            return Some(table.len());
+        };
+        for other in others {
+            self.select_partner(other, table.len(), &order);
         }
-        Some(left)
+        Some(order.len() as u64)
     }
 
     /// Keeps the entries with the numbers `order` of a table that had `count` of them, if there is one of

@@ -62,14 +62,16 @@ impl<'a> TableMut<'a> {
     /// behind them are zeroed. Gives the number of entries that are left.
     pub fn retain(&mut self, keep: impl Fn(Entry<'_>) -> bool) -> usize {
         let table = self.as_table();
-        let kept: Vec<usize> = table
-            .entries()
+        // most tables keep all
+        let Some(first) = table.entries().position(|entry| !keep(entry)) else {
+            return table.len();
+        };
+        let behind = table.entries().skip(first + 1);
+        let behind = behind
             .filter(|entry| keep(*entry))
-            .map(|entry| entry.index())
-            .collect();
-        if kept.len() < table.len() {
-            self.select(&kept);
-        }
+            .map(|entry| entry.index());
+        let kept: Vec<usize> = (0..first).chain(behind).collect();
+        self.select(&kept);
         kept.len()
     }
 
@@ -84,6 +86,9 @@ impl<'a> TableMut<'a> {
     /// as tables of their own, of which the second one ends when init does.
     pub fn split(&mut self, later: &[Range<u64>]) -> usize {
         let table = self.as_table();
+        if !table.entries().any(|entry| entry.points_into(later)) {
+            return table.len();
+        }
         let (mut order, behind): (Vec<_>, Vec<_>) =
             table.entries().partition(|entry| !entry.points_into(later));
         let first = order.len();

@@ -9,6 +9,7 @@ use std::path::Path;
 #[path = "../src/case.rs"]
 mod case;
 use case::Case;
+use klink_tables::kallsyms::{Endian, Format, Plan, Symbol, Version, WordSize};
 
 fn main() -> std::io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -59,6 +60,15 @@ fn main() -> std::io::Result<()> {
         };
         put(target, &name, &bytes)?;
     }
+    for (name, bytes) in kallsyms() {
+        put("kallsyms", &name, &bytes)?;
+        put("tables", &name, &bytes)?;
+    }
+    put(
+        "tables",
+        "object",
+        &[&[1, 9, 0, 0][..], &read("x86_64.o")?].concat(),
+    )?;
     let small = &scripts[0];
     for (number, names) in [
         &["hppa.o"][..],
@@ -93,4 +103,57 @@ fn main() -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Small tables of kernel symbols in all forms, behind what the target wants in front.
+fn kallsyms() -> Vec<(String, Vec<u8>)> {
+    let names = [
+        "_text",
+        "start_kernel",
+        "start_thread",
+        "kernel_init",
+        "init_task",
+        "_etext",
+    ];
+    let symbols = names.map(|name| Symbol {
+        kind: b'T',
+        name: name.as_bytes(),
+        percpu: false,
+    });
+    let mut tables = Vec::new();
+    for version in Version::ALL {
+        for (flags, word, endian) in [
+            (5, WordSize::Eight, Endian::Little),
+            (6, WordSize::Four, Endian::Big),
+        ] {
+            let format = Format::new(version, word, endian, true, false, false);
+            let Ok(plan) = Plan::new(format, &symbols) else {
+                continue;
+            };
+            let addresses: Vec<u64> = (1..=6).map(|index| index * 0x1010).collect();
+            let Ok(encoded) = plan.encode(&addresses, 0x1000) else {
+                continue;
+            };
+            let mut bytes = vec![flags];
+            for name in [
+                "kallsyms_addresses",
+                "kallsyms_offsets",
+                "kallsyms_relative_base",
+                "kallsyms_num_syms",
+                "kallsyms_names",
+                "kallsyms_markers",
+                "kallsyms_seqs_of_names",
+                "kallsyms_token_table",
+                "kallsyms_token_index",
+            ] {
+                let mut parts = plan.layout().parts.iter();
+                let part = parts.find(|(part, ..)| part.symbol(format.addresses) == name);
+                let offset = part.map_or(0xffff, |&(_, offset, _)| offset as u16);
+                bytes.extend(offset.to_le_bytes());
+            }
+            bytes.extend(encoded.bytes);
+            tables.push((format!("{version:?}-{flags}"), bytes));
+        }
+    }
+    tables
 }

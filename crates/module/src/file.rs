@@ -211,12 +211,6 @@ impl<'a> ModuleFile<'a> {
         self.symbol_bytes.len() / self.format.symbol_size() as usize
     }
 
-    /// The symbol with this index in the symbol table; it need not exist.
-    #[must_use]
-    pub fn symbol_id(&self, index: usize) -> SymbolId {
-        SymbolId(u32::try_from(index).unwrap_or(u32::MAX))
-    }
-
     pub(crate) fn raw_symbols(&self) -> impl Iterator<Item = (SymbolId, RawSymbol)> + use<'a> {
         let format = self.format;
         let size = format.symbol_size() as usize;

@@ -24,10 +24,6 @@ pub(crate) fn prove<M: Memory>(
 ) -> Result<Proof, String> {
     let arch = file.arch();
     let object = object::File::parse(file.bytes()).map_err(|error| error.to_string())?;
-    let sections: Vec<SectionId> = file.section_ids().map(|(id, _)| id).collect();
-    let symbols: Vec<SymbolId> = (0..file.symbol_count())
-        .map(|n| file.symbol_id(n))
-        .collect();
     let mut images: HashMap<u64, Vec<u8>> = HashMap::new();
     for block in linked.plan().blocks() {
         let memory = linked.memory(block.id).ok_or("a block")?;
@@ -36,7 +32,7 @@ pub(crate) fn prove<M: Memory>(
     }
     let mut proof = Proof::default();
     for section in object.sections() {
-        let Some(base) = linked.section_address(sections[section.index().0]) else {
+        let Some(base) = linked.section_address(SectionId::new(section.index().0 as u32)) else {
             continue;
         };
         for (offset, relocation) in section.relocations() {
@@ -55,7 +51,9 @@ pub(crate) fn prove<M: Memory>(
             let symbol = object
                 .symbol_by_index(index)
                 .map_err(|error| error.to_string())?;
-            let value = linked.symbol_address(symbols[index.0]).ok_or("a symbol")?;
+            let value = linked
+                .symbol_address(SymbolId::new(index.0 as u32))
+                .ok_or("a symbol")?;
             let addend = match relocation.has_implicit_addend() {
                 true => {
                     let contents = section.data().map_err(|error| error.to_string())?;

@@ -2,7 +2,7 @@
 //! script that matches it, or as an orphan.
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::error::{LinkError, Result};
@@ -55,6 +55,20 @@ pub(crate) enum LayoutItem {
     Statement(u32),
 }
 
+/// What an orphan's output section is called: relocations that a loader carries out are kept together
+/// (ld/ldelf.c, `ldelf_place_orphan`).
+fn orphan_name<'a>(section: &crate::input::InputSection<'a>, options: &Options) -> &'a [u8] {
+    let is_loaded = section.flags & object::elf::SHF_ALLOC.0 != 0;
+    if options.relocatable() || !is_loaded {
+        return section.name;
+    }
+    match section.section_type {
+        kind if kind == object::elf::SHT_RELA.0 => b".rela.dyn",
+        kind if kind == object::elf::SHT_REL.0 => b".rel.dyn",
+        _ => section.name,
+    }
+}
+
 /// Assigns every section of every object.
 ///
 /// # Errors
@@ -81,8 +95,11 @@ pub(crate) fn assign<'a>(
         placements: Placements::new(resolved.section_count()),
         keep_groups,
         sort_section: options.sort_section,
+        about_discarded: HashSet::default(),
+        with_orphans: HashSet::default(),
     };
     let (script_placed, rule_statements) = assignment.place_by_script(program, &matches, &dead);
+    assignment.drop_what_is_about_discarded(&candidates, &script_placed);
     let mut common_output = None;
     let mut warnings = Vec::new();
     let mut errors = Vec::new();
@@ -99,7 +116,7 @@ pub(crate) fn assign<'a>(
         let name = if options.module.is_some() {
             module::output_name(section)
         } else {
-            section.name
+            orphan_name(section, options)
         };
         // Room for common symbols goes where other such room went (ld/ldlang.c, `lang_place_orphans`).
         if resolved.is_made(id) && section.name == COMMON {
@@ -130,12 +147,19 @@ pub(crate) fn assign<'a>(
                 continue;
             }
         }
+        if assignment.is_about_discarded(id) {
+            has_discards = true;
+            continue;
+        }
         let output = assignment.placer.place(
             name,
             section,
             apart.is_apart(section, true),
             resolved.is_made(id),
         );
+        if assignment.with_orphans.insert(output) {
+            assignment.placer.sections[output].begin_part();
+        }
         assignment.add(id, output);
     }
     LinkError::all(errors)?;
@@ -190,46 +214,122 @@ fn order_items(
         Item::Section(rule) => rule_statements[rule as usize].map(LayoutItem::Section),
         Item::Statement(number) => Some(LayoutItem::Statement(number)),
     });
-    let mut items: Vec<LayoutItem> = script.collect();
+    let mut items = ItemList::new(script, placed.statements.len());
     for insertion in &placed.insertions {
-        let after = insertion.after.map(LayoutItem::Section);
-        let at = match after {
-            None => 0,
-            Some(after) => items
-                .iter()
-                .position(|&item| item == after)
-                .map_or(items.len(), |at| at + 1),
+        let after = match insertion.after {
+            None => Spot::Front,
+            Some(after) => items.behind(after),
         };
-        let at = if insertion.behind_assignments {
-            behind_assignments(program, placed, &items, at, insertion.after.is_none())
-        } else {
-            at
+        let at = match insertion.behind_assignments {
+            true => behind_assignments(program, placed, &items, after),
+            false => after,
         };
-        items.insert(at, LayoutItem::Section(insertion.statement));
+        items.insert(at, insertion.statement);
     }
-    items
+    items.into_vec()
+}
+
+/// A place between items of an [`ItemList`].
+#[derive(Clone, Copy)]
+enum Spot {
+    Front,
+    /// Behind the item of that number.
+    Behind(usize),
+}
+
+/// Items that others can be inserted between at no cost: there may be an orphan for each function.
+struct ItemList {
+    items: Vec<LayoutItem>,
+    /// For each item, the number of the next one.
+    next: Vec<Option<usize>>,
+    first: Option<usize>,
+    last: Option<usize>,
+    /// The numbers of output section statements.
+    numbers: IdVec<StatementId, Option<usize>>,
+}
+
+impl ItemList {
+    fn new(items: impl Iterator<Item = LayoutItem>, statements: usize) -> Self {
+        let mut list = Self {
+            items: Vec::new(),
+            next: Vec::new(),
+            first: None,
+            last: None,
+            numbers: IdVec::filled(None, statements),
+        };
+        for item in items {
+            let end = list.end();
+            list.add(end, item);
+        }
+        list
+    }
+
+    fn end(&self) -> Spot {
+        self.last.map_or(Spot::Front, Spot::Behind)
+    }
+
+    /// Behind a statement; at the end, if it is none of the items.
+    fn behind(&self, statement: StatementId) -> Spot {
+        self.numbers[statement].map_or_else(|| self.end(), Spot::Behind)
+    }
+
+    fn insert(&mut self, at: Spot, statement: StatementId) {
+        self.add(at, LayoutItem::Section(statement));
+    }
+
+    fn add(&mut self, at: Spot, item: LayoutItem) {
+        let number = self.items.len();
+        self.items.push(item);
+        let next = match at {
+            Spot::Front => self.first.replace(number),
+            Spot::Behind(before) => self.next[before].replace(number),
+        };
+        self.next.push(next);
+        if next.is_none() {
+            self.last = Some(number);
+        }
+        if let LayoutItem::Section(statement) = item {
+            self.numbers[statement].get_or_insert(number);
+        }
+    }
+
+    /// The numbers of the items from there on.
+    fn from(&self, at: Spot) -> impl Iterator<Item = usize> + '_ {
+        let first = match at {
+            Spot::Front => self.first,
+            Spot::Behind(before) => self.next[before],
+        };
+        std::iter::successors(first, |&number| self.next[number])
+    }
+
+    fn into_vec(self) -> Vec<LayoutItem> {
+        let order = self.from(Spot::Front);
+        order.map(|number| self.items[number]).collect()
+    }
 }
 
 /// Where to put an orphan that is to follow the item before `at`: behind the statements there, but in
-/// front of an assignment to the location counter that is for the next section.
+/// front of an assignment to the location counter that is for the next section. At the front one such
+/// assignment stays before it: it sets the first address (ld/ldlang.c, `insert_os_after`).
 fn behind_assignments(
     program: &Program<'_>,
     placed: &Placed<'_>,
-    items: &[LayoutItem],
-    at: usize,
-    mut ignore_first: bool,
-) -> usize {
+    items: &ItemList,
+    at: Spot,
+) -> Spot {
+    let mut ignore_first = matches!(at, Spot::Front);
     let mut assigned = None;
-    for (position, item) in items.iter().enumerate().skip(at) {
-        match *item {
-            LayoutItem::Statement(number) => {
+    let mut before = at;
+    for number in items.from(at) {
+        match items.items[number] {
+            LayoutItem::Statement(statement) => {
                 let sets_dot = matches!(
-                    &program.statements[number as usize].action,
+                    &program.statements[statement as usize].action,
                     Action::Assign { assignment, .. } if assignment.target.value == "."
                 );
                 if sets_dot && assigned.is_none() {
                     if !ignore_first {
-                        assigned = Some(position);
+                        assigned = Some(before);
                     }
                     ignore_first = false;
                 }
@@ -241,11 +341,12 @@ fn behind_assignments(
                 let counts = section.is_none_or(|section| {
                     section.sections().next().is_none() || section.traits.contains(Traits::ALLOC)
                 });
-                return assigned.filter(|_| counts).unwrap_or(position);
+                return assigned.filter(|_| counts).unwrap_or(before);
             }
         }
+        before = Spot::Behind(number);
     }
-    items.len()
+    before
 }
 
 fn is_candidate(resolved: &Resolved<'_>, options: &Options, id: SectionId) -> bool {
@@ -401,6 +502,10 @@ struct Assignment<'a, 'r> {
     keep_groups: bool,
     /// `--sort-section`.
     sort_section: Option<SortSection>,
+    /// What is about sections that the script discards.
+    about_discarded: HashSet<SectionId, RandomState>,
+    /// The sections that took orphans.
+    with_orphans: HashSet<OutputId, RandomState>,
 }
 
 impl<'a> Assignment<'a, '_> {
@@ -413,17 +518,18 @@ impl<'a> Assignment<'a, '_> {
         dead: &[bool],
     ) -> (IdVec<SectionId, bool>, Vec<Option<StatementId>>) {
         let mut placed = IdVec::filled(false, self.resolved.section_count());
-        let statements: Vec<Option<StatementId>> = program
-            .rules
-            .outputs
-            .iter()
-            .map(|rule| {
-                (!rule.discard).then(|| {
-                    self.placer
-                        .add_script_statement(rule.name, rule.constraint.is_some())
-                })
-            })
-            .collect();
+        let rules = &program.rules.outputs;
+        let mut statements: Vec<Option<StatementId>> = vec![None; rules.len()];
+        for item in &program.items {
+            if let Item::Section(number) = *item
+                && let rule = &rules[number as usize]
+                && !rule.discard
+            {
+                let is_constrained = rule.constraint.is_some();
+                let statement = self.placer.add_script_statement(rule.name, is_constrained);
+                statements[number as usize] = Some(statement);
+            }
+        }
         for item in &program.items {
             match *item {
                 Item::Statement(number) => {
@@ -454,10 +560,14 @@ impl<'a> Assignment<'a, '_> {
                     let Some(bucket) = buckets.get(&(rule_number, part_number as u32)) else {
                         continue;
                     };
+                    let mut begun = None;
                     for id in sorted(self.resolved, inputs, bucket, self.sort_section) {
                         placed[id] = true;
                         if let Some(statement) = statement {
                             let output = self.output_of(rule, statement);
+                            if begun.replace(output).is_none() {
+                                self.placer.sections[output].begin_part();
+                            }
                             self.add(id, output);
                             self.raise_align(rule, output);
                             self.placer.sections[output].keep |= inputs.keep;
@@ -541,14 +651,46 @@ impl<'a> Assignment<'a, '_> {
         section.align = section.align.max(rule.align.unwrap_or(1));
     }
 
+    /// Drops what is about sections that the script discards (ld/ldelf.c,
+    /// `ldelf_before_place_orphans`).
+    fn drop_what_is_about_discarded(
+        &mut self,
+        candidates: &[SectionId],
+        script_placed: &IdVec<SectionId, bool>,
+    ) {
+        let is_dropped = |id: SectionId| {
+            script_placed[id] && self.placements.output(id).is_none()
+                || self.resolved.is_discarded(id)
+        };
+        let about_dropped: Vec<SectionId> = candidates
+            .iter()
+            .copied()
+            .filter(|&id| self.links_of(id).any(is_dropped))
+            .collect();
+        for id in about_dropped {
+            if let Some(output) = self.placements.output(id) {
+                self.placer.sections[output].remove(id);
+                self.placements.remove(id);
+            }
+            self.about_discarded.insert(id);
+        }
+    }
+
+    fn is_about_discarded(&self, id: SectionId) -> bool {
+        self.about_discarded.contains(&id)
+    }
+
+    /// The section that one is about, the one which that is about, and so on.
+    fn links_of(&self, id: SectionId) -> impl Iterator<Item = SectionId> + '_ {
+        let first = self.resolved.linked_to(id);
+        let count = self.resolved.section_count();
+        std::iter::successors(first, |&id| self.resolved.linked_to(id)).take(count)
+    }
+
     fn add(&mut self, id: SectionId, output: OutputId) {
         let section = self.resolved.section(id);
         let (object, _) = self.resolved.section_place(id);
-        let link_order = section.flags & object::elf::SHF_LINK_ORDER.0 != 0;
-        let linked_to = (link_order
-            && section.link != 0
-            && (section.link as usize) < self.resolved.objects[object].sections.len())
-        .then(|| self.resolved.section_id(object, section.link));
+        let linked_to = self.resolved.linked_to(id);
         let group = section
             .group
             .filter(|_| self.keep_groups)

@@ -159,6 +159,9 @@ pub enum LinkError {
         /// Bytes that are too many.
         over: u64,
     },
+    /// PHDRS without a section that names one of them.
+    #[error("no sections assigned to phdrs")]
+    NoPhdrs,
     /// Nothing defines a symbol that `--require-defined` names.
     #[error("required symbol `{symbol}' not defined")]
     RequiredUndefined {

@@ -114,6 +114,9 @@ pub struct OutputSection<'a> {
     pub group: Option<(ObjectId, u32)>,
     /// What it is made of, in order.
     pub pieces: Vec<Piece>,
+    /// Where in `pieces` what another pattern took begins, or what was an orphan, before islands
+    /// join.
+    pub part_starts: Vec<usize>,
     /// Size in bytes, once laid out.
     pub size: u64,
     /// Address; 0 in relocatable output.
@@ -157,6 +160,7 @@ impl<'a> OutputSection<'a> {
             linked_to: None,
             group: None,
             pieces: Vec::new(),
+            part_starts: Vec::new(),
             size: 0,
             address: 0,
             load_address: 0,
@@ -241,6 +245,23 @@ impl<'a> OutputSection<'a> {
             }
         }
         self.pieces.push(Piece::Statement(statement));
+    }
+
+    /// Notes that what another pattern took follows.
+    pub(crate) fn begin_part(&mut self) {
+        self.part_starts.push(self.pieces.len());
+    }
+
+    /// Takes an input section out again.
+    pub(crate) fn remove(&mut self, section: SectionId) {
+        let is_it = |piece: &Piece| *piece == Piece::Section(section);
+        let Some(at) = self.pieces.iter().position(is_it) else {
+            return;
+        };
+        self.pieces.remove(at);
+        for start in self.part_starts.iter_mut().filter(|start| **start > at) {
+            *start -= 1;
+        }
     }
 
     /// The input sections in it, in order.
@@ -370,6 +391,11 @@ impl Placements {
     /// Puts an input section into an output section.
     pub fn place(&mut self, section: SectionId, output: OutputId) {
         self.places[section] = Some(output);
+    }
+
+    /// Says that an input section is in no output section after all.
+    pub(crate) fn remove(&mut self, section: SectionId) {
+        self.places[section] = None;
     }
 
     /// Sets the offset of an input section.

@@ -243,6 +243,15 @@ impl<'a> Resolved<'a> {
         Some((self.section_id(object, index), symbol.value))
     }
 
+    /// The section that one with `SHF_LINK_ORDER` is about.
+    pub(crate) fn linked_to(&self, section: SectionId) -> Option<SectionId> {
+        let (object, _) = self.section_place(section);
+        let section = self.section(section);
+        let is_linked = section.flags & elf::SHF_LINK_ORDER.0 != 0 && section.link != 0;
+        let exists = (section.link as usize) < self.objects[object].sections.len();
+        (is_linked && exists).then(|| self.section_id(object, section.link))
+    }
+
     /// Where S of a relocation in `section` is: an input section and the offset there.
     pub(crate) fn place_of_relocation(
         &self,

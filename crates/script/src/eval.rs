@@ -17,6 +17,8 @@
 //! assert_eq!(value.value as i64, -0xa00);
 //! ```
 
+use std::cell::Cell;
+
 use crate::ast::{AssignOp, Assignment};
 use crate::diagnostic::{ErrorKind, ScriptError};
 use crate::expr::{
@@ -249,7 +251,7 @@ impl Scope for Constants {}
 /// Division by zero, names that stand for nothing, an assertion that does not
 /// hold, and values that the scope does not know yet.
 pub fn evaluate(expr: &Expr, scope: &(impl Scope + ?Sized)) -> Result<Value> {
-    Ok(Evaluator { scope }.fold(expr)?.value)
+    Ok(Evaluator::new(scope).fold(expr)?.value)
 }
 
 /// The address or number an expression stands for: [`evaluate`], then
@@ -270,19 +272,31 @@ pub fn evaluate_assignment(
     assignment: &Assignment,
     scope: &(impl Scope + ?Sized),
 ) -> Result<Value> {
-    let evaluator = Evaluator { scope };
-    let right = evaluator.fold(&assignment.value)?;
-    let Some(op) = binary_op(assignment.op) else {
-        return Ok(right.value.settled(scope.place()));
-    };
-    let target = &assignment.target;
-    let left = if target.value == "." {
-        evaluator.dot(target.span)?
-    } else {
-        evaluator.symbol(&target.value, target.span)?
-    };
-    let value = evaluator.operate(op, left, right.value, assignment.value.span)?;
-    Ok(value.settled(scope.place()))
+    define(assignment, scope).map(|definition| definition.value)
+}
+
+/// What an assignment makes of a symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Definition {
+    /// The symbol's value.
+    pub value: Value,
+    /// Whether it is an address near `.`: a linker ties a symbol that is assigned one outside of
+    /// output sections to the section there (ld/ldexp.c, `rel_from_abs`). It is one if it comes
+    /// from `.`, `ALIGN(x)`, `SEGMENT_START` or `ORIGIN`, and nothing was made absolute after that.
+    pub follows_dot: bool,
+}
+
+/// The same, with what a linker needs to know of the symbol.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn define(assignment: &Assignment, scope: &(impl Scope + ?Sized)) -> Result<Definition> {
+    let evaluator = Evaluator::new(scope);
+    let value = evaluator.assigned(assignment)?;
+    Ok(Definition {
+        value: value.settled(scope.place()),
+        follows_dot: evaluator.follows_dot.get(),
+    })
 }
 
 /// The bytes of a fill value (`=fill`, `FILL(…)`), to be repeated: for a
@@ -334,9 +348,32 @@ struct Folded {
 
 struct Evaluator<'a, S: ?Sized> {
     scope: &'a S,
+    /// See [`Definition::follows_dot`].
+    follows_dot: Cell<bool>,
 }
 
-impl<S: Scope + ?Sized> Evaluator<'_, S> {
+impl<'a, S: Scope + ?Sized> Evaluator<'a, S> {
+    fn new(scope: &'a S) -> Self {
+        Self {
+            scope,
+            follows_dot: Cell::new(false),
+        }
+    }
+
+    fn assigned(&self, assignment: &Assignment) -> Result<Value> {
+        let right = self.fold(&assignment.value)?;
+        let Some(op) = binary_op(assignment.op) else {
+            return Ok(right.value);
+        };
+        let target = &assignment.target;
+        let left = if target.value == "." {
+            self.dot(target.span)?
+        } else {
+            self.symbol(&target.value, target.span)?
+        };
+        self.operate(op, left, right.value, assignment.value.span)
+    }
+
     fn fold(&self, expr: &Expr) -> Result<Folded> {
         let computed = |value| Folded {
             value,
@@ -409,6 +446,7 @@ impl<S: Scope + ?Sized> Evaluator<'_, S> {
 
     /// An address as this place counts: from its section.
     fn relative_here(&self, address: u64) -> Value {
+        self.follows_dot.set(true);
         match self.scope.place() {
             Place::Outside => Value::absolute(address),
             Place::Inside(section) => {
@@ -419,6 +457,7 @@ impl<S: Scope + ?Sized> Evaluator<'_, S> {
     }
 
     fn to_absolute(&self, value: Value) -> Value {
+        self.follows_dot.set(false);
         Value::absolute(value.address(self.scope))
     }
 

@@ -1,7 +1,7 @@
 //! Going through expressions and assignments wherever they stand.
 
 use crate::ast::{Assignment, Command, OutputSection, Script, SectionItem, Statement};
-use crate::expr::{Expr, ExprKind, Function, NameFunction};
+use crate::expr::{Expr, ExprKind, NameFunction};
 use crate::source::Spanned;
 
 impl Expr {
@@ -53,23 +53,6 @@ impl Expr {
             }
         });
         names
-    }
-
-    /// Whether it depends on where it stands: it has `.`, `ALIGN(x)`, `SEGMENT_START` or `ORIGIN`.
-    /// GNU ld ties a symbol that such an expression defines outside of output sections to the
-    /// section that is near (ld/ldexp.c, `new_rel_from_abs`).
-    pub fn depends_on_place(&self) -> bool {
-        let mut depends = false;
-        self.walk(&mut |expr| {
-            depends |= matches!(
-                &expr.kind,
-                ExprKind::Dot
-                    | ExprKind::Call(Function::Align, _)
-                    | ExprKind::SegmentStart(..)
-                    | ExprKind::NameCall(NameFunction::Origin, _)
-            );
-        });
-        depends
     }
 }
 
@@ -124,14 +107,6 @@ mod tests {
     fn symbols_are_found_in_every_part() {
         let expr = parse_expression(&Source::new("-", "a ? b + DEFINED(c) : MAX(d, -e)"));
         assert_eq!(expr.expect("it parses").symbols(), ["a", "b", "d", "e"]);
-    }
-
-    #[test]
-    fn what_depends_on_the_place() {
-        for (text, depends) in [(". + 4", true), ("ALIGN(8)", true), ("ALIGN(a, 8)", false)] {
-            let expr = parse_expression(&Source::new("-", text)).expect("it parses");
-            assert_eq!(expr.depends_on_place(), depends, "{text}");
-        }
     }
 
     #[test]

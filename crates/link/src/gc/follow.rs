@@ -6,7 +6,6 @@
 
 use object::elf;
 
-use super::linked_to;
 use super::mark::{Follow, Marker};
 use crate::id::SectionId;
 use crate::input::SectionKind;
@@ -80,14 +79,14 @@ fn mark_linked(resolved: &Resolved<'_>, own: &[SectionId], marker: &mut Marker<'
         {
             any_kept = true;
         } else {
-            let mut linked = linked_to(resolved, id);
+            let mut linked = resolved.linked_to(id);
             for _ in 0..MAX_LINKS {
                 let Some(about) = linked else { break };
                 if marker.is_kept(about) {
                     marker.mark(id, Follow::All);
                     break;
                 }
-                linked = linked_to(resolved, about);
+                linked = resolved.linked_to(about);
             }
         }
     }
@@ -124,7 +123,7 @@ fn mark_descriptions(
             }
         } else if (is_debugging(resolved, id) || is_special(id))
             && section.group.is_none()
-            && linked_to(resolved, id).is_none()
+            && resolved.linked_to(id).is_none()
         {
             marker.set_kept(id, true);
         }

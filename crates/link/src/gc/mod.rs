@@ -20,7 +20,7 @@ use crate::dynamic::versions::{VersionError, Versions};
 use crate::error::{LinkError, Result};
 use crate::id::{GlobalId, SectionId};
 use crate::image::entry_symbol;
-use crate::input::{InputSection, SectionKind};
+use crate::input::SectionKind;
 use crate::options::{Options, OutputKind};
 use crate::output::Traits;
 use crate::pattern_index::{Match, PatternIndex};
@@ -221,17 +221,8 @@ fn is_root(resolved: &Resolved<'_>, id: SectionId, relocatable: bool) -> bool {
     let is_retained = section.flags & elf::SHF_GNU_RETAIN.0 != 0
         && RETAINING.contains(&resolved.objects[object].os_abi);
     relocatable && is_array
-        || is_note && section.group.is_none() && linked_to(resolved, id).is_none()
+        || is_note && section.group.is_none() && resolved.linked_to(id).is_none()
         || is_retained
-}
-
-/// The section that an `SHF_LINK_ORDER` section is about.
-fn linked_to(resolved: &Resolved<'_>, id: SectionId) -> Option<SectionId> {
-    let section: &InputSection<'_> = resolved.section(id);
-    let (object, _) = resolved.section_place(id);
-    let is_linked = section.flags & elf::SHF_LINK_ORDER.0 != 0 && section.link != 0;
-    let exists = (section.link as usize) < resolved.objects[object].sections.len();
-    (is_linked && exists).then(|| resolved.section_id(object, section.link))
 }
 
 /// The symbols whose sections are roots (ld/ldlang.c, `lang_process`).

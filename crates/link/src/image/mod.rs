@@ -228,6 +228,7 @@ pub(crate) fn link<'a>(
     });
     let mut warnings = layout.warnings.clone();
     warnings.extend(warning);
+    warnings.extend(report::outside_of_segments(&layout, options));
     warnings.extend(report::rights(&layout, options, arch));
     warnings.append(&mut clock.report().warnings);
     let report = crate::report::of_image(

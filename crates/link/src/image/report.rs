@@ -10,9 +10,10 @@ use super::layout::ImageLayout;
 use super::relocate::{Problem, Reference, Relocator};
 use super::segments::Segment;
 use crate::error::{LinkError, Result, UndefinedReference};
-use crate::id::SectionId;
+use crate::id::{IdVec, SectionId};
 use crate::input::SymbolPlace;
 use crate::options::{Options, Unresolved};
+use crate::output::Traits;
 
 /// One error for all problems; none is success. Problems came from many threads: they are told in
 /// the order of their sections.
@@ -59,6 +60,30 @@ pub(super) fn problems(
     all.append(&mut errors);
     LinkError::all(all)?;
     Ok(warnings.iter().map(ToString::to_string).collect())
+}
+
+/// Warnings about sections that no segment loads although they are part of memory (bfd/elf.c,
+/// `assign_file_positions_for_non_load_sections`).
+pub(super) fn outside_of_segments(layout: &ImageLayout<'_>, options: &Options) -> Vec<String> {
+    let output = options.output.as_deref().unwrap_or(Path::new("a.out"));
+    let mut is_held = IdVec::filled(false, layout.outputs.sections.len());
+    for segment in &layout.segments.segments {
+        for &id in segment.sections() {
+            is_held[id] = true;
+        }
+    }
+    let mut warnings = Vec::new();
+    for &id in &layout.outputs.order {
+        let section = &layout.outputs.sections[id];
+        if section.traits.contains(Traits::ALLOC) && section.size != 0 && !is_held[id] {
+            warnings.push(format!(
+                "{}: allocated section `{}' not in segment",
+                output.display(),
+                String::from_utf8_lossy(section.name)
+            ));
+        }
+    }
+    warnings
 }
 
 /// Warnings about segments that may be written and executed (bfd/elf.c,

@@ -18,6 +18,27 @@ pub(super) struct ExprScope<'s, 'a, 'l> {
     /// Whether the expression used that symbol's own value, and this pass has not given it a number
     /// yet (ld/ldexp.c, `fold_name`).
     pub uses_itself: Cell<bool>,
+    /// The symbols whose values were asked for.
+    pub named: Cell<Named>,
+}
+
+/// How many symbols an expression used: one alone gives its type to the symbol that is assigned
+/// (ld/ldexp.c, `assign_src`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    None,
+    One(GlobalId),
+    Many,
+}
+
+impl Named {
+    /// The symbol that was used alone.
+    pub(super) fn only(self) -> Option<GlobalId> {
+        match self {
+            Self::One(symbol) => Some(symbol),
+            Self::None | Self::Many => None,
+        }
+    }
 }
 
 /// The number by which expressions know a section.
@@ -101,6 +122,10 @@ impl Scope for ExprScope<'_, '_, '_> {
         if id.is_some() && id == self.assigned && !id.is_some_and(|id| self.is_number_now(id)) {
             self.uses_itself.set(true);
         }
+        self.named.set(match (self.named.get(), id) {
+            (Named::None, Some(id)) => Named::One(id),
+            _ => Named::Many,
+        });
         match id {
             Some(id) => self.of_global(id, &self.layouter.resolved.globals[id]),
             None => self.missing(),

@@ -2,8 +2,8 @@
 //! place in the script, and not when the script is parsed.
 
 use klink_script::{
-    AssignKind, Assignment, Command, Construct, Diagnostic, ExprKind, FileSort, InputSpec,
-    OutputSection, SectionItem, SectionSort, Span, Spanned, Statement,
+    AssignKind, Assignment, Command, Construct, Diagnostic, Expr, FileSort, InputSpec,
+    OutputSection, SectionItem, SectionSort, Span, Spanned, Statement, eval,
 };
 
 use super::{Action, Item, Program, ScriptStatement, Sources, needs, script_error};
@@ -27,12 +27,15 @@ pub(crate) fn compile<'a>(
         needs::mention_symbols(sources, storage, resolved);
     }
     let mut compiler = Compiler::new(sources, storage, resolved, relocatable);
-    for (number, script) in sources.scripts() {
-        compiler.source = number;
-        for command in &script.commands {
-            compiler.command(command)?;
-        }
+    let mut items = Vec::new();
+    for (source, place, command) in sources.commands_as_read() {
+        compiler.source = source;
+        compiler.command(command)?;
+        let added = compiler.program.items.drain(..);
+        items.extend(added.map(|item| (place, item)));
     }
+    items.sort_by_key(|&(place, _)| place);
+    compiler.program.items = items.into_iter().map(|(_, item)| item).collect();
     Ok(compiler.program)
 }
 
@@ -81,6 +84,15 @@ fn passed_over(command: &Command, relocatable: bool) -> Option<&'static str> {
         // Relocatable output keeps common symbols without it.
         Command::InhibitCommonAllocation if !relocatable => Some("INHIBIT_COMMON_ALLOCATION"),
         _ => None,
+    }
+}
+
+/// What expressions about sections of relocatable output see: each begins at address 0.
+struct AtZero;
+
+impl eval::Scope for AtZero {
+    fn dot(&self) -> Option<u64> {
+        Some(0)
     }
 }
 
@@ -254,8 +266,12 @@ impl<'a, 's> Compiler<'a, 's> {
         {
             return self.not_yet(what, span);
         }
+        let is_zero = |address: &Expr| {
+            let value = eval::evaluate_address(address, &AtZero);
+            value.is_ok_and(|address| address == 0)
+        };
         if let Some(address) = &output.address
-            && !matches!(&address.kind, ExprKind::Int(int) if int.value == 0)
+            && !is_zero(address)
         {
             return self.not_yet("an address other than 0", address.span);
         }
@@ -364,13 +380,13 @@ impl<'a, 's> Compiler<'a, 's> {
     }
 
     fn alignment(&mut self, expr: &klink_script::Expr) -> Result<u64> {
-        match &expr.kind {
-            ExprKind::Int(int) if int.value.is_power_of_two() => Ok(int.value),
-            ExprKind::Int(_) => self.error(Diagnostic::new(
+        match eval::evaluate_address(expr, &eval::Constants) {
+            Ok(value) if value.is_power_of_two() => Ok(value),
+            Ok(_) => self.error(Diagnostic::new(
                 "an alignment must be a power of two",
                 expr.span,
             )),
-            _ => self.not_yet("an alignment that is no number", expr.span),
+            Err(_) => self.not_yet("an alignment that is no number", expr.span),
         }
     }
 

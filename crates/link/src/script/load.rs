@@ -51,6 +51,8 @@ pub(crate) struct LoadedInput<'a> {
 struct Piece {
     source: usize,
     command: Spanned<Command>,
+    /// How many pieces were read before it.
+    number: usize,
 }
 
 type Pieces = Vec<Piece>;
@@ -90,6 +92,7 @@ pub(crate) fn load<'a>(
                 .help("INSERT names an output section of another script, or of the built-in one");
         return Err(loader.error(insert.source, diagnostic));
     }
+    loader.sources.parse_order = loader.pieces.iter().map(|piece| piece.number).collect();
     loader.sources.scripts = scripts_of(loader.pieces);
     Ok((loader.sources, inputs))
 }
@@ -204,10 +207,7 @@ impl Loader<'_> {
             let number = self.sources.sources.len() - 1;
             let position = definition.inputs_before;
             self.sources.positions.insert(number, position);
-            self.pieces.push(Piece {
-                source: number,
-                command: Spanned::new(Command::Assign(assignment), span),
-            });
+            self.add(number, Spanned::new(Command::Assign(assignment), span));
         }
         Ok(())
     }
@@ -415,7 +415,11 @@ impl Loader<'_> {
     }
 
     fn add(&mut self, source: usize, command: Spanned<Command>) {
-        self.pieces.push(Piece { source, command });
+        self.pieces.push(Piece {
+            source,
+            command,
+            number: self.pieces.len(),
+        });
     }
 
     fn section_item(

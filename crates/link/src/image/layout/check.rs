@@ -19,7 +19,7 @@ enum Kind {
 impl<'a> Layouter<'a, '_> {
     /// Refuses what does not fit.
     pub(super) fn check_places(&mut self) -> Result<()> {
-        let mut errors = Vec::new();
+        let mut errors = std::mem::take(&mut self.failures);
         let full = self.check_regions(&mut errors);
         if self.options.check_sections != Some(false) {
             self.check_overlaps(&mut errors);
@@ -27,6 +27,15 @@ impl<'a> Layouter<'a, '_> {
                 let region = self.layout.regions.get(region).name.clone();
                 errors.push(LinkError::RegionOverflow { region, over });
             }
+        }
+        if self.options.no_inhibit_exec {
+            let texts = errors.iter().map(ToString::to_string);
+            let warnings = texts.map(|text| match text.strip_prefix("error: ") {
+                Some(rest) => rest.to_owned(),
+                None => text,
+            });
+            self.layout.warnings.extend(warnings);
+            return Ok(());
         }
         LinkError::all(errors)
     }

@@ -131,7 +131,7 @@ impl<'a> Layouter<'a, '_> {
                 match *global {
                     Some(global) => {
                         self.update_dot[output] = true;
-                        self.define(statement, assignment, global, place, *dot, None)?;
+                        self.define(statement, assignment, global, (place, *dot))?;
                         self.tell_symbol(number, global);
                         Ok(())
                     }

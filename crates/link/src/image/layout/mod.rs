@@ -5,6 +5,7 @@
 
 mod check;
 mod contents;
+mod link_order;
 mod load_address;
 mod pass;
 mod prepare;
@@ -18,15 +19,14 @@ use hashbrown::HashMap;
 use klink_arch::Arch;
 use klink_script::eval::{self, Base, Place, Value};
 use klink_script::{
-    AssignKind, AssignOp, Assignment, BinaryOp, DataSize, Diagnostic, Expr, ExprKind, SectionType,
-    Span,
+    AssignKind, Assignment, BinaryOp, DataSize, Diagnostic, Expr, ExprKind, SectionType, Span,
 };
 
 use self::pass::after_end;
 use super::data_segment::DataSegment;
 use super::merged::Merges;
 use super::regions::{DEFAULT, RegionId, Regions};
-use super::scope::{ExprScope, reference};
+use super::scope::{ExprScope, Named, reference};
 use super::segments::{self, Segments};
 use super::stubs::{self, Islands, StubTarget};
 use super::unwind::Unwind;
@@ -42,6 +42,9 @@ use crate::script::{Action, Program, ScriptStatement, Sources, script_error};
 
 /// Passes after which sections that still move are an error.
 const MAX_PASSES: u32 = 50;
+
+/// Passes after which room for program headers only grows.
+const SHRINKING_PASSES: u32 = 10;
 
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +70,13 @@ impl Phase {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScriptSymbol {
     pub value: Value,
+    /// Whether its value is an address near `.`.
+    pub follows_dot: bool,
     /// The section that the output ties it to, if its value is an address.
     pub near: Option<OutputId>,
     /// The pass that assigned it last.
     pub pass: u32,
-    /// The symbol whose type it takes, if its value is that symbol's.
+    /// The symbol whose type it takes, if no other was asked for its value.
     pub copy_of: Option<GlobalId>,
     /// `HIDDEN` or `PROVIDE_HIDDEN`.
     pub hidden: bool,
@@ -210,6 +215,8 @@ pub(super) struct Layouter<'a, 'l> {
     after_end: Vec<bool>,
     seen: IdVec<OutputId, u32>,
     phdrs: segments::Phdrs,
+    /// Assertions that do not hold: they are all told.
+    failures: Vec<LinkError>,
 }
 
 /// What a layout is made from.
@@ -293,10 +300,13 @@ impl<'a, 'l> Layouter<'a, 'l> {
                 regions: Regions::new(),
                 warnings: assigned.warnings,
             },
+            failures: Vec::new(),
         };
+        layouter.assign_first();
         layouter.add_regions()?;
         layouter.place_in_regions()?;
         layouter.raise_alignments()?;
+        layouter.layout.symbols.clear();
         Ok(layouter)
     }
 
@@ -313,6 +323,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             .phdrs
             .first_guess(&self.layout.outputs, self.options, self.arch);
         self.settle_again()?;
+        self.follow_links()?;
         stubs::place(self)
     }
 
@@ -339,7 +350,12 @@ impl<'a, 'l> Layouter<'a, 'l> {
     /// # Errors
     /// Assertions that fail, sections in each other's place.
     pub(super) fn finish(mut self) -> Result<ImageLayout<'a>> {
-        self.execute(Phase::Final)?;
+        if let Err(error) = self.execute(Phase::Final) {
+            return Err(match self.failures.is_empty() {
+                true => error,
+                false => LinkError::Several(self.failures.into_iter().chain([error]).collect()),
+            });
+        }
         let relro = self.data_segment.relro_range();
         let mut segments = std::mem::take(&mut self.layout.segments);
         segments.place_in_file(self.file_input(relro))?;
@@ -351,7 +367,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
     /// Allocates addresses until a pass changes nothing.
     pub(super) fn settle_again(&mut self) -> Result<()> {
         let mut before = Vec::new();
-        for _ in 0..MAX_PASSES {
+        for pass in 0..MAX_PASSES {
             self.execute(Phase::Allocate)?;
             self.data_segment.adjust(&self.layout.outputs);
             let relro = self.data_segment.relro_range();
@@ -360,7 +376,11 @@ impl<'a, 'l> Layouter<'a, 'l> {
             self.phdrs = phdrs;
             let segments = segments?;
             let now = self.snapshot();
-            let header_size = segments.header_size;
+            // Headers that come and go by turns come to stay (ld/ldelfgen.c, `ldelf_map_segments`).
+            let header_size = match pass < SHRINKING_PASSES {
+                true => segments.header_size,
+                false => segments.header_size.max(self.header_size),
+            };
             self.layout.segments = segments;
             if self.header_size == header_size && before == now {
                 return Ok(());
@@ -401,6 +421,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             arch: self.arch,
             max_page_size: self.max_page_size,
             headers_wanted: self.headers_wanted.get(),
+            header_size: self.header_size,
             relro,
         }
     }
@@ -446,6 +467,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             dot,
             assigned: None,
             uses_itself: Cell::new(false),
+            named: Cell::new(Named::None),
         }
     }
 

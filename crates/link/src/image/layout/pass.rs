@@ -22,13 +22,8 @@ impl<'a> Layouter<'a, '_> {
                         self.layout.regions.get_mut(DEFAULT).current = *dot;
                     }
                 } else if let Some(global) = *global {
-                    let near = match self.phase {
-                        phase if phase.is_settled() && assignment.value.depends_on_place() => {
-                            self.section_for_dot(index)
-                        }
-                        _ => None,
-                    };
-                    self.define(statement, assignment, global, Place::Outside, *dot, near)?;
+                    self.define(statement, assignment, global, (Place::Outside, *dot))?;
+                    self.tie_to_section(global, index);
                     self.tell_symbol(number, global);
                 }
                 Ok(())
@@ -64,32 +59,27 @@ impl<'a> Layouter<'a, '_> {
         statement: &ScriptStatement,
         assignment: &Assignment,
         global: GlobalId,
-        place: Place,
-        dot: u64,
-        near: Option<OutputId>,
+        (place, dot): (Place, u64),
     ) -> Result<()> {
         let mut scope = self.scope(place, dot);
         scope.assigned = Some(global);
-        let value = eval::evaluate_assignment(assignment, &scope);
+        let value = eval::define(assignment, &scope);
+        let copy_of = scope.named.get().only();
         // The other passes would count its value again and again.
-        let is_too_early = scope.uses_itself.get() && !self.phase.is_settled();
-        let Some(value) = self.known(statement.source, value)? else {
+        let is_too_early = scope.uses_itself.get() && self.phase != Phase::Final;
+        let Some(definition) = self.known(statement.source, value)? else {
             return Ok(());
         };
         if is_too_early {
             return Ok(());
         }
-        let copy_of = match (&assignment.value.kind, assignment.op) {
-            (ExprKind::Symbol(name), AssignOp::Set) => self.resolved.global(name.as_bytes()),
-            _ => None,
-        };
-        let near = near.filter(|_| value.base == Base::Absolute);
         let pass = self.pass;
         self.layout.symbols.insert(
             global,
             ScriptSymbol {
-                value,
-                near,
+                value: definition.value,
+                follows_dot: definition.follows_dot,
+                near: None,
                 pass,
                 copy_of,
                 hidden: matches!(
@@ -99,6 +89,21 @@ impl<'a> Layouter<'a, '_> {
             },
         );
         Ok(())
+    }
+
+    /// Ties a symbol to the section near which the last pass assigned it.
+    fn tie_to_section(&mut self, global: GlobalId, index: usize) {
+        let symbols = &self.layout.symbols;
+        let follows_dot = symbols.get(&global).is_some_and(|symbol| {
+            let is_new = symbol.pass == self.pass;
+            is_new && symbol.follows_dot && symbol.value.base == Base::Absolute
+        });
+        if self.phase.is_settled() && follows_dot {
+            let near = self.section_for_dot(index);
+            if let Some(symbol) = self.layout.symbols.get_mut(&global) {
+                symbol.near = near;
+            }
+        }
     }
 
     pub(super) fn check(
@@ -115,7 +120,8 @@ impl<'a> Layouter<'a, '_> {
                 format!("assertion failed: {}", assertion.message.value),
                 assertion.condition.span,
             );
-            return self.error(statement.source, diagnostic);
+            let failure = script_error(self.sources, statement.source, diagnostic);
+            self.failures.push(failure);
         }
         Ok(())
     }

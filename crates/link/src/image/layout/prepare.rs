@@ -9,16 +9,12 @@ impl<'a> Layouter<'a, '_> {
     /// (ld/ldlang.c, `lang_do_memory_regions`).
     pub(super) fn add_regions(&mut self) -> Result<()> {
         let sources = self.sources;
-        if sources.memory().next().is_some() {
-            self.assign_first();
-        }
         for located in sources.memory() {
             let (source, region) = (located.source, located.value);
             let origin = self.constant(&region.origin, source)?;
             let length = self.constant(&region.length, source)?;
             self.layout.regions.add(region, origin, length);
         }
-        self.layout.symbols.clear();
         for (source, alias, region) in sources.region_aliases() {
             if let Err(refusal) = self.layout.regions.alias(&alias.value, &region.value) {
                 let (what, name) = match refusal {
@@ -43,7 +39,7 @@ impl<'a> Layouter<'a, '_> {
     }
 
     /// Gives symbols the values that they have before anything is placed.
-    fn assign_first(&mut self) {
+    pub(super) fn assign_first(&mut self) {
         let program = self.program;
         for statement in &program.statements {
             if let Action::Assign {
@@ -52,7 +48,7 @@ impl<'a> Layouter<'a, '_> {
             } = &statement.action
             {
                 // What has no value yet may have one when sections are placed.
-                let _ = self.define(statement, assignment, *global, Place::Outside, 0, None);
+                let _ = self.define(statement, assignment, *global, (Place::Outside, 0));
             }
         }
     }
@@ -66,16 +62,12 @@ impl<'a> Layouter<'a, '_> {
             let runs_there = region.is_none() && spec.address.is_none();
             self.placed_in[id] = (if runs_there { load_region } else { region }, load_region);
         }
-        // An orphan goes where the section does that it follows.
+        // An orphan goes where the section does that it follows, which has the lower number.
         for id in self.layout.statements.ids() {
-            let mut from = id;
-            while let (None, Some(after)) = (
-                self.layout.statements[from].rule,
-                self.layout.statements[from].after,
-            ) {
-                from = after;
+            let statement = &self.layout.statements[id];
+            if let (None, Some(after)) = (statement.rule, statement.after) {
+                self.placed_in[id] = self.placed_in[after];
             }
-            self.placed_in[id] = self.placed_in[from];
         }
         self.inherit_load_regions();
         Ok(())

@@ -83,10 +83,13 @@ impl Segments {
     /// Allocated sections of no loaded segment.
     fn place_outside(&mut self, input: &FileInput<'_, '_>) {
         let order = input.outputs.order.clone();
+        let mut placed = vec![false; input.outputs.sections.len()];
+        for id in self.loads().flat_map(|segment| &segment.sections) {
+            placed[id.index()] = true;
+        }
         for id in order {
             let section = input.section(id);
-            let placed = self.loads().any(|segment| segment.sections.contains(&id));
-            if placed || !section.traits.contains(Traits::ALLOC) {
+            if placed[id.index()] || !section.traits.contains(Traits::ALLOC) {
                 continue;
             }
             let align = if section.size != 0 && input.is_paged() {
@@ -349,10 +352,14 @@ impl Segment {
                     .saturating_sub(self.offset);
             }
             if section.traits.contains(Traits::ALLOC) {
-                self.memory_size = if self.segment_type == elf::PT_NOTE.0 {
-                    self.file_size
-                } else {
-                    end
+                self.memory_size = match self.segment_type {
+                    kind if kind == elf::PT_NOTE.0 => self.file_size,
+                    // Sections without contents take no addresses, but room in each thread.
+                    kind if kind == elf::PT_TLS.0 => {
+                        let start = end.wrapping_sub(section.size);
+                        self.memory_size.max(start).saturating_add(section.size)
+                    }
+                    _ => end,
                 };
             }
             self.align = self.align.max(section.align);

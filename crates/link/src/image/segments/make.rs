@@ -55,18 +55,12 @@ pub(super) fn make(input: &FileInput<'_, '_>, stack_flags: Option<u32>) -> Resul
         .collect();
     sort_sections(&mut sections, input);
     let mut segments = Vec::new();
-    // Bytes that the headers will take at least.
-    let guess = Phdrs {
-        given: None,
-        stack_flags,
-    }
-    .first_guess(input.outputs, input.options, input.arch);
-    let mut headers = headers_fit(input, &sections, guess);
-    if let Some(interp) = input.outputs.by_name(b".interp")
-        && input.section(interp).traits.contains(Traits::LOAD)
-        && input.section(interp).size != 0
-    {
-        headers = input.is_paged();
+    let interp = input.outputs.by_name(b".interp").filter(|&interp| {
+        let section = input.section(interp);
+        section.traits.contains(Traits::LOAD) && section.size != 0
+    });
+    let headers = headers_fit(input, &sections, interp.is_some());
+    if let Some(interp) = interp {
         segments.push(Segment {
             segment_type: elf::PT_PHDR.0,
             given_flags: Some(elf::PF_R.0),
@@ -75,7 +69,7 @@ pub(super) fn make(input: &FileInput<'_, '_>, stack_flags: Option<u32>) -> Resul
         });
         segments.push(of(elf::PT_INTERP.0, vec![interp]));
     }
-    load_segments(input, &sections, headers, guess, &mut segments);
+    load_segments(input, &sections, headers, &mut segments);
     let named = |name: &[u8]| {
         let id = input.outputs.by_name(name)?;
         let section = input.section(id);
@@ -135,15 +129,15 @@ fn of(segment_type: u32, sections: Vec<OutputId>) -> Segment {
 }
 
 /// Whether the headers are part of the first loaded segment: if the script made room for them, or
-/// left some.
-fn headers_fit(input: &FileInput<'_, '_>, sections: &[OutputId], size: u64) -> bool {
+/// left some, or the program needs them.
+fn headers_fit(input: &FileInput<'_, '_>, sections: &[OutputId], needed: bool) -> bool {
     let Some(&first) = sections.first() else {
         return false;
     };
     let first = input.section(first).load_address;
-    let page = input.page();
+    let (page, size) = (input.page(), input.header_size);
     let room = first & (page - 1) >= size & (page - 1);
-    if !input.is_paged() || !(input.headers_wanted || room) {
+    if !input.is_paged() || !(needed || input.headers_wanted || room) {
         return false;
     }
     let start = first.wrapping_sub(size) & page.wrapping_neg();
@@ -155,9 +149,9 @@ fn load_segments(
     input: &FileInput<'_, '_>,
     sections: &[OutputId],
     mut headers: bool,
-    header_size: u64,
     segments: &mut Vec<Segment>,
 ) {
+    let header_size = input.header_size;
     let separate_code = input
         .options
         .separate_code

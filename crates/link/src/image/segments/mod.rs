@@ -8,7 +8,7 @@ mod file;
 mod make;
 
 use klink_arch::Arch;
-use klink_script::{Phdr, SegmentType};
+use klink_script::{Diagnostic, Phdr, SectionType, SegmentType};
 use object::elf;
 
 use self::make::{is_loaded_note, make, sort_sections, stack_flags};
@@ -18,7 +18,7 @@ use crate::error::{LinkError, Result};
 use crate::id::{Id, OutputId};
 use crate::options::{Magic, Options};
 use crate::output::{OutputSection, Outputs, Traits};
-use crate::script::Located;
+use crate::script::{Located, script_error};
 use crate::write::Sizes;
 
 /// A segment: a program header and its sections.
@@ -63,8 +63,28 @@ pub(super) struct FileInput<'s, 'a> {
     pub max_page_size: u64,
     /// Whether the script asks for `SIZEOF_HEADERS`.
     pub headers_wanted: bool,
+    /// Bytes of all headers as the addresses were given, the first time guessed.
+    pub header_size: u64,
     /// The addresses that are read-only after relocation.
     pub relro: Option<(u64, u64)>,
+}
+
+impl Segment {
+    /// The sections in it.
+    pub(super) fn sections(&self) -> &[OutputId] {
+        &self.sections
+    }
+
+    /// Whether it is loaded and the script gives it headers.
+    fn is_loaded_with_headers(&self) -> bool {
+        let has_headers = self.has_file_header || self.has_program_headers;
+        self.segment_type == elf::PT_LOAD.0 && has_headers
+    }
+
+    /// Whether it is loaded and has none.
+    fn is_loaded_without(&self) -> bool {
+        self.segment_type == elf::PT_LOAD.0 && !self.is_loaded_with_headers()
+    }
 }
 
 impl FileInput<'_, '_> {
@@ -103,7 +123,7 @@ impl Phdrs {
         for located in &phdrs {
             let (source, phdr) = (located.source, located.value);
             let constant = |expr| layouter.constant(expr, source);
-            segments.push(Segment {
+            let segment = Segment {
                 segment_type: match &phdr.segment_type {
                     SegmentType::Named { number, .. } => *number,
                     SegmentType::Value(value) => constant(value)? as u32,
@@ -118,7 +138,14 @@ impl Phdrs {
                     .map(|flags| flags as u32),
                 given_load_address: phdr.load_address.as_ref().map(constant).transpose()?,
                 ..Segment::default()
-            });
+            };
+            if segment.is_loaded_with_headers() && segments.iter().any(Segment::is_loaded_without) {
+                let what =
+                    "PHDRS and FILEHDR are not supported when prior PT_LOAD headers lack them";
+                let diagnostic = Diagnostic::new(what, located.span);
+                return Err(script_error(layouter.sources(), source, diagnostic));
+            }
+            segments.push(segment);
         }
         fill_phdrs(layouter, &phdrs, &mut segments)?;
         Ok(Self {
@@ -179,53 +206,94 @@ fn with_present_sections(given: &[Segment], input: &FileInput<'_, '_>) -> Vec<Se
     segments
 }
 
+/// A statement as PHDRS sees it.
+struct Assigned<'s> {
+    /// The segments that it names.
+    names: &'s [klink_script::Name],
+    source: usize,
+    /// Its section, if that is in the output.
+    output: Option<OutputId>,
+    /// Whether it goes with the one before it if it names none.
+    follows: bool,
+}
+
 /// Each allocated section goes to the segments that its statement names, or else to those of the one
-/// before it.
+/// before it; in front of the first that names any, to those of that one (ld/ldlang.c,
+/// `lang_record_phdrs`).
 fn fill_phdrs(
     layouter: &Layouter<'_, '_>,
     phdrs: &[Located<'_, Phdr>],
     segments: &mut [Segment],
 ) -> Result<()> {
-    let mut current: Vec<&klink_script::Name> = Vec::new();
-    for item in layouter.items() {
-        let LayoutItem::Section(id) = *item else {
-            continue;
-        };
-        let statement = layouter.statement(id);
-        let spec = layouter.spec(id);
-        let own = spec.map_or(&[][..], |spec| &spec.placement.phdrs);
-        let Some(output) = statement.output else {
-            continue;
-        };
-        let section = &layouter.layout.outputs.sections[output];
-        if section.removed {
-            continue;
-        }
-        if !own.is_empty() {
-            current = own.iter().collect();
-        } else if !section.traits.contains(Traits::ALLOC) {
-            continue;
-        }
-        for name in &current {
-            if name.value == "NONE" {
-                continue;
-            }
-            let Some(at) = phdrs
-                .iter()
-                .position(|phdr| phdr.value.name.value == name.value)
-            else {
-                let diagnostic = klink_script::Diagnostic::new(
-                    format!("section assigned to non-existent phdr `{}'", name.value),
-                    name.span,
-                );
-                let source = spec.map_or(0, |spec| spec.source);
-                return Err(crate::script::script_error(
-                    layouter.sources(),
-                    source,
-                    diagnostic,
-                ));
+    let statements: Vec<Assigned<'_>> = layouter
+        .items()
+        .iter()
+        .filter_map(|item| assigned(layouter, item))
+        .collect();
+    check_names(layouter, phdrs, &statements)?;
+    // GNU ld goes through the statements for each segment, and begins with what it came to.
+    let mut last: Option<&[klink_script::Name]> = None;
+    for (phdr, segment) in phdrs.iter().zip(segments) {
+        for (at, statement) in statements.iter().enumerate() {
+            let names = match statement.names {
+                [] if !statement.follows || segment.segment_type == elf::PT_INTERP.0 => continue,
+                [] => {
+                    let mut ahead = statements[at..].iter().map(|next| next.names);
+                    let next = last.or_else(|| ahead.find(|names| !names.is_empty()));
+                    last = next;
+                    next.ok_or(LinkError::NoPhdrs)?
+                }
+                names => {
+                    last = Some(names);
+                    names
+                }
             };
-            segments[at].sections.push(output);
+            let is_named = names.iter().any(|name| name.value == phdr.value.name.value);
+            segment
+                .sections
+                .extend(statement.output.filter(|_| is_named));
+        }
+    }
+    Ok(())
+}
+
+fn assigned<'s>(layouter: &'s Layouter<'_, '_>, item: &LayoutItem) -> Option<Assigned<'s>> {
+    let LayoutItem::Section(id) = *item else {
+        return None;
+    };
+    let spec = layouter.spec(id);
+    let made = layouter.statement(id).output;
+    let section = made.map(|output| &layouter.layout.outputs.sections[output]);
+    let is_noload = spec.is_some_and(|spec| spec.section_type == Some(SectionType::NoLoad));
+    Some(Assigned {
+        names: spec.map_or(&[], |spec| &spec.placement.phdrs),
+        source: spec.map_or(0, |spec| spec.source),
+        output: made.filter(|_| section.is_some_and(|section| !section.removed)),
+        follows: !is_noload
+            && section.is_some_and(|section| section.traits.contains(Traits::ALLOC)),
+    })
+}
+
+/// Refuses segments that PHDRS does not have, where a section would go there.
+fn check_names(
+    layouter: &Layouter<'_, '_>,
+    phdrs: &[Located<'_, Phdr>],
+    statements: &[Assigned<'_>],
+) -> Result<()> {
+    let is_known = |name: &klink_script::Name| {
+        let mut known = phdrs.iter().map(|phdr| &phdr.value.name.value);
+        name.value == "NONE" || known.any(|known| *known == name.value)
+    };
+    for statement in statements {
+        let unknown = statement.names.iter().find(|name| !is_known(name));
+        if let Some(name) = unknown.filter(|_| statement.output.is_some()) {
+            let what = format!("section assigned to non-existent phdr `{}'", name.value);
+            let diagnostic = Diagnostic::new(what, name.span);
+            return Err(script_error(
+                layouter.sources(),
+                statement.source,
+                diagnostic,
+            ));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use super::{Piece, Pieces};
 ///
 /// # Errors
 /// The piece of an INSERT whose output section is not there.
-pub(super) fn insert(pieces: &mut Pieces) -> Result<(), Piece> {
+pub(super) fn insert(pieces: &mut Pieces) -> Result<(), Box<Piece>> {
     // What INSERT moved does not move again with the next (ld/ldlang.c, `process_insert_statements`,
     // which begins again behind the moved statements).
     let mut start = 0;
@@ -21,7 +21,7 @@ pub(super) fn insert(pieces: &mut Pieces) -> Result<(), Piece> {
         let insert = pieces.remove(at);
         let moved: Pieces = pieces.drain(start..at).collect();
         let Some(found) = pieces.iter().position(|piece| is_output(piece, &wanted)) else {
-            return Err(insert);
+            return Err(Box::new(insert));
         };
         let after = match place {
             InsertPlace::After => Some(found),

@@ -41,6 +41,9 @@ pub(crate) struct Sources {
     /// Commands in the order in which they count, after INCLUDE and INSERT. A source that includes
     /// another comes in several parts: what SECTIONS and MEMORY hold may be split between them.
     pub(super) scripts: Vec<(usize, Script)>,
+    /// For each command of `scripts`, how many were read before it: INSERT moves where things stand,
+    /// but patterns take sections in the order in which they were read.
+    pub(super) parse_order: Vec<usize>,
     /// How many inputs of the command line stand in front of each source; of implicit and built-in
     /// scripts, it is not told.
     pub(super) positions: HashMap<usize, usize>,
@@ -78,6 +81,19 @@ impl Sources {
     /// How many inputs of the command line stand in front of a script that an option names.
     pub(crate) fn position(&self, number: usize) -> Option<usize> {
         self.positions.get(&number).copied()
+    }
+
+    /// Every command in the order in which they were read, each with its source and its place in the
+    /// order in which they count.
+    pub(crate) fn commands_as_read(&self) -> Vec<(usize, usize, &Spanned<Command>)> {
+        let mut commands: Vec<(usize, usize, &Spanned<Command>)> = Vec::new();
+        for (source, script) in self.scripts() {
+            for command in &script.commands {
+                commands.push((source, commands.len(), command));
+            }
+        }
+        commands.sort_by_key(|&(_, place, _)| self.parse_order.get(place).copied());
+        commands
     }
 
     /// The text of a script.

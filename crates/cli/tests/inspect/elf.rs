@@ -20,7 +20,7 @@ pub(crate) struct Target(u16, bool, bool, bool);
 pub(crate) const HPPA: Target = Target(15, false, true, true);
 pub(crate) const I386: Target = Target(3, false, false, false);
 pub(crate) const X86_64: Target = Target(62, true, false, true);
-pub(crate) const ARM64: Target = Target(183, true, false, true);
+pub(crate) const RISCV64: Target = Target(243, true, false, true);
 
 struct Section {
     name: String,

@@ -13,9 +13,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         "--kallsyms",
-        "make the kernel's table of its own symbols; OPTIONS are all-symbols, base-relative, \
-         absolute-percpu, lto-clang, with commas between",
-        Optional("OPTIONS", "", |parser, value| {
+        "make its table of symbols: all-symbols,base-relative,absolute-percpu,lto-clang",
+        Optional("LIST", "", |parser, value| {
             parser.options.kallsyms = Some(kallsyms(value)?);
             Ok(())
         }),
@@ -30,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         "--sort-tables",
-        "sort the kernel's exception table, ORC and mcount locations, as its sorttable does",
+        "sort the kernel's exception table, ORC and mcount locations",
         Flag(|parser| parser.options.sort_tables = true),
     ),
     row(

@@ -46,12 +46,18 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         let mut entries = TableMut::new(form, numbers, &mut bytes, address);
         let first = entries.split(&gone);
         assert_eq!(entries.trim(&gone), first);
+        // Distances that just fit may not any more when their entry moves; then they wrap.
+        let near = |target: u64| target.abs_diff(address) < 1 << 29;
+        let all_fit = entries
+            .as_table()
+            .entries()
+            .all(|entry| entry.targets().all(near));
         entries.sort();
         let table = Table::new(form, numbers, &bytes, address);
-        assert!(table.is_sorted());
+        assert!(table.is_sorted() || !all_fit);
         for entry in table.entries() {
             let _ = Param::read(numbers, entry);
-            if let Some(key) = entry.key() {
+            if let Some(key) = entry.key().filter(|_| all_fit) {
                 assert!(table.find(key).is_some());
             }
         }

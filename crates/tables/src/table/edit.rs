@@ -7,6 +7,9 @@ use super::{Entry, EntryForm, Table};
 use crate::Numbers;
 
 /// A table that may be changed. See [`Table`].
+///
+/// A distance that does not fit into its field any more when the entry moves wraps, as it does when
+/// Linux sorts: that is of what lies further than 1 or 2 GiB away, less the size of the table.
 #[derive(Debug)]
 pub struct TableMut<'a> {
     form: &'static EntryForm,

@@ -143,6 +143,14 @@ pub struct Encoded {
     pub address_words: Vec<usize>,
 }
 
+#[cfg(feature = "rayon")]
+use rayon::join;
+
+#[cfg(not(feature = "rayon"))]
+fn join<A, B>(first: impl FnOnce() -> A, second: impl FnOnce() -> B) -> (A, B) {
+    (first(), second())
+}
+
 impl Plan {
     /// Compresses the names, so that the size is known. The order of `symbols` does not matter.
     ///
@@ -151,17 +159,22 @@ impl Plan {
     /// symbols.
     pub fn new(format: Format, symbols: &[Symbol<'_>]) -> Result<Self, PlanError> {
         check(&format, symbols)?;
-        let names = symbols.iter().map(|symbol| (symbol.letter(), symbol.name));
-        let (tokens, codes) = compress(names);
+        let names = || symbols.iter().map(|symbol| symbol.name);
+        let lettered = symbols.iter().map(|symbol| (symbol.letter(), symbol.name));
+        let ((tokens, codes), (mut by_name, ranks)) = join(
+            || compress(lettered),
+            || {
+                let by_name = sort(names());
+                let ranks = rank(symbols, &by_name);
+                (by_name, ranks)
+            },
+        );
         if tokens.table.len() > usize::from(u16::MAX) {
             return Err(PlanError::Tokens(tokens.table.len()));
         }
         let layout = lay_out(&format, &tokens, &codes, symbols.len());
-        let mut by_name = sort(symbols.iter().map(|symbol| symbol.name));
-        let ranks = rank(symbols, &by_name);
         if format.lto_clang {
-            let names = symbols.iter().map(|symbol| symbol.name);
-            by_name = sort(names.map(without_llvm_suffix));
+            by_name = sort(names().map(without_llvm_suffix));
         }
         Ok(Self {
             format,

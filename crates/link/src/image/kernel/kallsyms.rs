@@ -115,8 +115,7 @@ impl KallsymsObject {
     /// Sizes that are not zero, so that a section of the table alone stays in the output while the
     /// table's size is not known.
     pub(in crate::image) fn first_sizes(&self) -> LateSizes {
-        let sizes = self.parts.iter().map(|&(_, section)| (section, 1));
-        LateSizes::new(sizes.collect())
+        self.late_sizes(|_, _| 1)
     }
 
     /// Lays out until the table has its size. `list` gives the image's symbols as they stand.
@@ -186,7 +185,7 @@ impl KallsymsObject {
     }
 
     fn sizes(&self, plan: &Plan, was: &LateSizes, only_grow: bool) -> LateSizes {
-        let size = |&(part, section): &(Part, SectionId)| {
+        self.late_sizes(|part, section| {
             let mut parts = plan.layout().parts.iter();
             let wanted = parts.find(|&&(other, ..)| other == part);
             let wanted = wanted.map_or(0, |&(_, _, size)| size as u64);
@@ -194,9 +193,19 @@ impl KallsymsObject {
                 true => was.get(section).unwrap_or(0),
                 false => 0,
             };
-            (section, wanted.max(least))
-        };
-        LateSizes::new(self.parts.iter().map(size).collect())
+            wanted.max(least)
+        })
+    }
+
+    fn late_sizes(&self, size: impl Fn(Part, SectionId) -> u64) -> LateSizes {
+        let sizes = self
+            .parts
+            .iter()
+            .map(|&(part, section)| size(part, section));
+        match self.parts.first() {
+            Some(&(_, first)) => LateSizes::new(first, sizes.collect()),
+            None => LateSizes::default(),
+        }
     }
 }
 

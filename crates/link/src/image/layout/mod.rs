@@ -32,7 +32,7 @@ use super::stubs::{self, Islands, StubTarget};
 use super::unwind::Unwind;
 use crate::assign::{Assigned, LayoutItem, OutputStatement};
 use crate::error::{LinkError, Result};
-use crate::id::{GlobalId, IdVec, OutputId, SectionId, StatementId};
+use crate::id::{GlobalId, Id, IdVec, OutputId, SectionId, StatementId};
 use crate::input::InputSection;
 use crate::options::Options;
 use crate::output::{Outputs, Piece, Placements, Traits};
@@ -95,18 +95,24 @@ pub(super) struct Gap {
 
 /// The sizes of sections whose contents depend on the layout, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct LateSizes(Vec<(SectionId, u64)>);
+pub(super) struct LateSizes {
+    /// Index of the first section; the others follow it.
+    first: usize,
+    sizes: Vec<u64>,
+}
 
 impl LateSizes {
-    pub(super) fn new(sizes: Vec<(SectionId, u64)>) -> Self {
-        Self(sizes)
+    /// The sizes of sections that follow each other.
+    pub(super) fn new(first: SectionId, sizes: Vec<u64>) -> Self {
+        let first = first.index();
+        Self { first, sizes }
     }
 
     /// The size of a section, if it is one of these.
+    #[inline]
     pub(super) fn get(&self, section: SectionId) -> Option<u64> {
-        let mut all = self.0.iter();
-        all.find(|&&(other, _)| other == section)
-            .map(|&(_, size)| size)
+        let at = section.index().checked_sub(self.first)?;
+        self.sizes.get(at).copied()
     }
 }
 

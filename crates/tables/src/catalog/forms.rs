@@ -62,7 +62,7 @@ static EXIDX: EntryForm = EntryForm::new(
     8,
     &[
         Field::new("addr_offset", 0, Place31),
-        Field::new("insn", 4, Place31),
+        Field::new("insn", 4, Place31).or_none(),
     ],
 );
 

@@ -15,9 +15,9 @@ pub enum Encoding {
     PlaceWord,
     /// The distance from the begin of the entry, a word with a sign.
     EntryWord,
-    /// The distance from the field's own place in the low 31 bits, with a sign. With the top bit set
-    /// the field holds something else, and so it does if the whole of it is 1 (ARM's `prel31`, "Exception
-    /// Handling ABI for the Arm Architecture", section 6).
+    /// The distance from the field's own place in the low 31 bits, with a sign. An [optional](Field::optional)
+    /// field holds something else if the top bit is set or the whole of it is 1 (ARM's `prel31`,
+    /// "Exception Handling ABI for the Arm Architecture", section 6).
     Place31,
 }
 
@@ -98,7 +98,7 @@ impl Field {
             // Of 32 bits no more than 32 are kept in the end: no sign is needed.
             Encoding::PlaceWord => place.wrapping_add(raw),
             Encoding::EntryWord => entry.wrapping_add(raw),
-            Encoding::Place31 if raw == 1 || raw >> 31 != 0 => return None,
+            Encoding::Place31 if self.optional && (raw == 1 || raw >> 31 != 0) => return None,
             Encoding::Place31 => {
                 let distance = i64::from(((raw as u32) << 1).cast_signed() >> 1);
                 place.wrapping_add_signed(distance)
@@ -124,8 +124,8 @@ impl Field {
         let counted = old.wrapping_sub(distance.cast_unsigned());
         let new = match self.encoding {
             Encoding::Word | Encoding::Address32 => return,
-            Encoding::Place31 if old == 1 || old >> 31 != 0 => return,
-            Encoding::Place31 => counted & 0x7fff_ffff,
+            Encoding::Place31 if self.optional && (old == 1 || old >> 31 != 0) => return,
+            Encoding::Place31 => (old & 1 << 31) | (counted & 0x7fff_ffff),
             Encoding::Place32 | Encoding::PlaceWord | Encoding::EntryWord => counted,
         };
         // There is room: the old value was read from the same bytes.

@@ -135,6 +135,24 @@ fn arm_unwind_data_that_are_no_address_stay() {
     );
 }
 
+/// Found by fuzzing: only the second word can be something else than an address.
+#[test]
+fn an_arm_function_may_be_at_any_distance() {
+    let arm = Numbers {
+        word: WordSize::Four,
+        endian: Endian::Little,
+    };
+    let known = catalog::find(b".ARM.exidx").expect("it is known");
+    let form = known.form(40, arm, &[]).expect("arm has it");
+    // When they change places the first distance becomes 1.
+    let words = [9_u32, 1, 0x7fff_fff0, 1];
+    let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+    TableMut::new(form, arm, &mut bytes, 0x1000).sort();
+    let table = Table::new(form, arm, &bytes, 0x1000);
+    let keys: Vec<_> = table.entries().map(|entry| entry.key()).collect();
+    assert_eq!(keys, [Some(0xff8), Some(0x1009)]);
+}
+
 #[test]
 fn parisc_unwind_data_are_about_ranges() {
     let parisc = Numbers {

@@ -388,7 +388,11 @@ impl Relocation {
         }
         let value = self.compute(v);
         if self.field.is_whole() {
-            self.check(value)?;
+            if let Err(error) = self.check(value) {
+                // That there is no such place counts first.
+                self.field.read(endian, bytes)?;
+                return Err(error);
+            }
             return self.field.write(endian, bytes, value.cast_unsigned());
         }
         let instruction = self.field.read(endian, bytes)?;

@@ -46,8 +46,13 @@ proptest! {
     }
 
     #[test]
-    fn encode_undoes_decode((_, row) in any_row(), instruction: u64) {
-        prop_assert_eq!(row.field.encode(instruction, row.field.decode(instruction)), instruction);
+    fn encode_undoes_decode((_, row) in any_row(), instruction: u64, value: i64) {
+        let field = row.field;
+        // Where a sign stands beside bit 63 of the value (R_AARCH64_MOVW_PREL_G3), only words that
+        // hold a value agree with themselves.
+        let has_two_signs = u32::from(field.bits) + u32::from(field.shift) > 64;
+        let word = if has_two_signs { field.encode(instruction, value) } else { instruction };
+        prop_assert_eq!(field.encode(word, field.decode(word)), word);
     }
 
     #[test]
@@ -85,7 +90,10 @@ proptest! {
 
     #[test]
     fn too_few_bytes_are_an_error((arch, row) in any_row(), values in any_values(), len in 0..8_usize) {
-        prop_assume!(len < row.len() && row.value != Value::Foreign);
+        if row.len() == 0 || row.value == Value::Foreign {
+            return Ok(());
+        }
+        let len = len % row.len();
         let error = Err(RelocError::OutOfBounds { needed: row.len(), available: len });
         prop_assert_eq!(row.apply(arch.endian, &mut vec![0; len], &values), error);
         prop_assert_eq!(row.decode_branch(arch.endian, &vec![0; len]), None);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::tools::{Tools, errors, is_installed, klink, skip};
+use crate::tools::{Tools, errors, is_installed, klink, must_run, skip};
 
 /// Options that give `module.lds.h` files their most contents.
 const OPTIONS: [&str; 6] = [
@@ -50,12 +50,32 @@ const OBJECT: &str = "
 	.4byte 11
 ";
 
-/// The kernel's source: `KLINK_LINUX`, or where Debian's linux-source-6.1 is unpacked.
+/// Where Debian's package puts the kernel's source.
+const PACKED: &str = "/usr/src/linux-source-6.1.tar.xz";
+
+/// What is needed of it.
+const MEMBERS: [&str; 3] = [
+    "*/scripts/module.lds.S",
+    "*/arch/*/include/asm/module.lds.h",
+    "*/include/asm-generic/module.lds.h",
+];
+
+/// The kernel's source: `KLINK_LINUX`, or what is needed of Debian's, unpacked once.
 fn kernel_source() -> Option<PathBuf> {
-    let places = std::env::var_os("KLINK_LINUX").map(PathBuf::from);
-    let debian = PathBuf::from("/usr/src/linux-source-6.1");
-    let mut places = places.into_iter().chain([debian]);
-    places.find(|place| place.join("scripts/module.lds.S").exists())
+    if let Some(given) = std::env::var_os("KLINK_LINUX") {
+        return Some(PathBuf::from(given));
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("module-scripts");
+    if !folder.join(MEMBERS[0].trim_start_matches("*/")).exists() {
+        if !Path::new(PACKED).exists() {
+            return None;
+        }
+        fs::create_dir_all(&folder).unwrap();
+        let mut arguments = vec!["--strip-components=1", "--wildcards", "-xf", PACKED];
+        arguments.extend(MEMBERS);
+        must_run(&folder, &["tar"], &arguments);
+    }
+    Some(folder)
 }
 
 /// Runs the preprocessor as a kernel build does (`scripts/Makefile.build`, `cmd_cpp_lds_S`).
@@ -82,7 +102,7 @@ fn preprocess(source: &Path, arch: &Path, with: &[&str]) -> String {
 fn every_architectures_module_script_links_as_with_gnu_ld() {
     let Some(source) = kernel_source() else {
         return skip(
-            "no kernel source: install linux-source-6.1 and unpack it, or set KLINK_LINUX",
+            "no kernel source: install linux-source-6.1, or set KLINK_LINUX to a folder of it",
         );
     };
     let (Some(tools), true) = (Tools::find("x86_64"), is_installed("cpp")) else {

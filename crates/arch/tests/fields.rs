@@ -90,11 +90,12 @@ proptest! {
 
     #[test]
     fn too_few_bytes_are_an_error((arch, row) in any_row(), values in any_values(), len in 0..8_usize) {
-        if row.len() == 0 || row.value == Value::Foreign {
+        let needed = row.len();
+        if needed == 0 || row.value == Value::Foreign {
             return Ok(());
         }
-        let len = len % row.len();
-        let error = Err(RelocError::OutOfBounds { needed: row.len(), available: len });
+        let len = len % needed;
+        let error = Err(RelocError::OutOfBounds { needed, available: len });
         prop_assert_eq!(row.apply(arch.endian, &mut vec![0; len], &values), error);
         prop_assert_eq!(row.decode_branch(arch.endian, &vec![0; len]), None);
         prop_assert!(!row.may_use_stub(arch.endian, &vec![0; len]));

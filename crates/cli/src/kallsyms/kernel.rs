@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use klink_tables::kallsyms::{
-    Damage, Endian, Image, MappedSymbol, NotFound, SymbolClass, SymbolPlace, Table, WordSize,
-    letter,
+    BANNER, Damage, Endian, Image, MappedSymbol, NotFound, SymbolClass, SymbolPlace, Table,
+    WordSize, letter, release_in_banner,
 };
 use object::Endianness;
 use object::elf;
@@ -102,18 +102,9 @@ impl Kernel {
 
     /// The version in the kernel's banner, "Linux version 6.1.…".
     pub(crate) fn version(&self) -> Option<(u32, u32)> {
-        let banner = b"Linux version ";
         let bytes = self.bytes();
-        let mut banners = memchr_all(bytes, banner);
-        banners.find_map(|at| {
-            let rest = bytes.get(at + banner.len()..)?;
-            let rest = rest.get(..16.min(rest.len()))?;
-            let mut numbers = rest.split(|byte| !byte.is_ascii_digit()).map(|number| {
-                let number = std::str::from_utf8(number).ok()?;
-                number.parse::<u32>().ok()
-            });
-            Some((numbers.next()??, numbers.next()??))
-        })
+        let mut banners = memchr_all(bytes, BANNER);
+        banners.find_map(|at| release_in_banner(&bytes[at..]))
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
+use klink_tables::kallsyms;
+
 use super::{Error, file_error};
 
 /// The configuration that make reads: `CONFIG_NAME=y` for what is enabled.
@@ -69,7 +71,7 @@ impl Tree {
         let verbose = std::env::var("KBUILD_VERBOSE").unwrap_or_default();
         Ok(Self {
             config: Config::read()?,
-            release: parse_release(&release).ok_or_else(|| {
+            release: kallsyms::release(release.as_bytes()).ok_or_else(|| {
                 let what = std::io::Error::other("it does not begin with two numbers");
                 file_error("use", Self::RELEASE, what)
             })?,
@@ -125,16 +127,9 @@ impl Tree {
     }
 }
 
-/// The first two numbers of a release such as `6.1.192-rt`.
-fn parse_release(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit());
-    let major = numbers.next()?.parse().ok()?;
-    Some((major, numbers.next()?.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Config, parse_release};
+    use super::Config;
 
     #[test]
     fn only_what_is_y_is_enabled() {
@@ -144,12 +139,5 @@ mod tests {
             asked.map(|option| config.is_enabled(option)),
             [true, false, false, true, false]
         );
-    }
-
-    #[test]
-    fn releases() {
-        assert_eq!(parse_release("6.1.192\n"), Some((6, 1)));
-        assert_eq!(parse_release("6.12-rc1-klink"), Some((6, 12)));
-        assert_eq!(parse_release("next"), None);
     }
 }

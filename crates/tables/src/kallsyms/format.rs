@@ -29,6 +29,37 @@ pub enum Version {
     V7_0,
 }
 
+/// What the text begins with that a kernel greets with; its release follows.
+pub const BANNER: &[u8] = b"Linux version ";
+
+/// Longest release that is looked at in a banner, in bytes.
+const LONGEST: usize = 16;
+
+/// The first two numbers of a release such as `6.1.192-rt`.
+///
+/// ```
+/// use klink_tables::kallsyms::release;
+/// assert_eq!(release(b"6.1.192-rt"), Some((6, 1)));
+/// assert_eq!(release(b"6.18-rc3"), Some((6, 18)));
+/// assert_eq!(release(b"7"), None);
+/// assert_eq!(release(b"next"), None);
+/// ```
+#[must_use]
+pub fn release(text: &[u8]) -> Option<(u32, u32)> {
+    let mut numbers = text.split(|byte| !byte.is_ascii_digit()).map(|digits| {
+        let digits = core::str::from_utf8(digits).ok()?;
+        digits.parse().ok()
+    });
+    Some((numbers.next()??, numbers.next()??))
+}
+
+/// The first two numbers of the release in a text that begins as [`BANNER`].
+#[must_use]
+pub fn release_in_banner(text: &[u8]) -> Option<(u32, u32)> {
+    let rest = text.strip_prefix(BANNER)?;
+    release(&rest[..LONGEST.min(rest.len())])
+}
+
 impl Version {
     /// All forms, the oldest first.
     pub const ALL: [Self; 7] = [
@@ -305,5 +336,30 @@ impl Format {
     #[must_use]
     pub fn align(&self, offset: usize) -> usize {
         round_up(offset, self.version.alignment(self.word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::{release, release_in_banner};
+
+    #[test]
+    fn releases_are_two_numbers_and_what_follows() {
+        for (text, wanted) in [
+            ("6.1.192 (klink@klink)", Some((6, 1))),
+            ("6.1.192\n", Some((6, 1))),
+            ("6.18-rc3", Some((6, 18))),
+            ("6.12-rc1-klink", Some((6, 12))),
+            ("7", None),
+            ("x.y", None),
+            ("next", None),
+        ] {
+            assert_eq!(release(text.as_bytes()), wanted, "{text}");
+            let banner = format!("Linux version {text}");
+            assert_eq!(release_in_banner(banner.as_bytes()), wanted, "{banner}");
+            assert_eq!(release_in_banner(text.as_bytes()), None, "{text}");
+        }
     }
 }

@@ -44,7 +44,7 @@ mod tokens;
 pub use crate::number::{Endian, WordSize};
 pub use filter::{Filter, MappedSymbol, in_system_map};
 pub use find::{Image, NotFound};
-pub use format::{AddressForm, Format, Part, Version};
+pub use format::{AddressForm, BANNER, Format, Part, Version, release, release_in_banner};
 pub use letter::{SymbolClass, SymbolPlace, letter};
 pub use plan::{Encoded, Layout, Plan, PlanError, Symbol};
 pub use table::{Damage, Entry, Found, Name, Parts, Table};

@@ -114,10 +114,6 @@ fn kallsyms(list: &str) -> Result<KallsymsOptions, Refusal> {
 
 /// The first two numbers of a version; what follows them does not matter.
 fn kernel_version(text: &str) -> Result<(u32, u32), Refusal> {
-    let wrong = Refusal::Value("a version such as 6.1");
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
-        _ => Err(wrong),
-    }
+    let version = klink_tables::kallsyms::release(text.as_bytes());
+    version.ok_or(Refusal::Value("a version such as 6.1"))
 }

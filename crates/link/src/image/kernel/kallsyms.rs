@@ -22,7 +22,6 @@ use crate::error::{LinkError, Result};
 use crate::id::{OutputId, SectionId};
 use crate::image::contents::MadeContents;
 use crate::image::layout::{ImageLayout, LateSizes, Layouter};
-
 use crate::image::made_sections::is_dynamic;
 use crate::input::{
     ElfIdent, InputSection, InputSymbol, Object, RawRelocation, Relocations, SectionKind,

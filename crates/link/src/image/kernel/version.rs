@@ -1,6 +1,6 @@
 //! Which kernel it is: its tables' forms depend on that.
 
-use klink_tables::kallsyms::Version;
+use klink_tables::kallsyms::{Version, release_in_banner};
 use klink_tables::sort::mcount::WeakCalls;
 
 use crate::error::{LinkError, Result};
@@ -11,14 +11,8 @@ use crate::resolve::{Definition, Resolved};
 /// The symbol of the text that a kernel greets with (Linux, `init/version-timestamp.c`).
 const BANNER: &[u8] = b"linux_banner";
 
-/// What the text begins with; the version follows.
-const GREETING: &[u8] = b"Linux version ";
-
 /// The part of the table that came with [`Version::V6_2`].
 const SORTED_NAMES: &[u8] = b"kallsyms_seqs_of_names";
-
-/// Longest version that is looked at, in bytes.
-const LONGEST: usize = 16;
 
 /// The major and minor number of a Linux version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,28 +63,5 @@ fn from_banner(resolved: &Resolved<'_>) -> Option<(u32, u32)> {
     };
     let section = resolved.section(resolved.section_id(object, section));
     let text = section.data.get(usize::try_from(symbol.value).ok()?..)?;
-    parse(text.strip_prefix(GREETING)?)
-}
-
-/// The first two numbers of a version.
-fn parse(text: &[u8]) -> Option<(u32, u32)> {
-    let text = text.get(..LONGEST.min(text.len()))?;
-    let mut numbers = text.split(|byte| !byte.is_ascii_digit()).map(|digits| {
-        let digits = std::str::from_utf8(digits).ok()?;
-        digits.parse().ok()
-    });
-    Some((numbers.next()??, numbers.next()??))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse;
-
-    #[test]
-    fn versions_are_two_numbers_and_what_follows() {
-        assert_eq!(parse(b"6.1.192 (klink@klink)"), Some((6, 1)));
-        assert_eq!(parse(b"6.18-rc3"), Some((6, 18)));
-        assert_eq!(parse(b"7"), None);
-        assert_eq!(parse(b"x.y"), None);
-    }
+    release_in_banner(text)
 }

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let plan = Plan::new(format, &symbols)?;
     let planned = start.elapsed();
     let addresses: Vec<_> = kept.iter().map(|symbol| symbol.address).collect();
-    let encoded = plan.encode(&addresses, 0)?;
+    let encoded = plan.encode(&symbols, &addresses, 0)?;
     let done = start.elapsed();
 
     println!("{} of {} symbols", symbols.len(), all.len());

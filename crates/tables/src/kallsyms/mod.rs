@@ -33,20 +33,24 @@
 //! that it made are read. Later forms are written after the commits that [`Version`] names and are
 //! checked by reading back only: no such kernel or generator was at hand.
 
+mod encode;
 mod filter;
 mod find;
 mod format;
 mod letter;
+mod order;
 mod plan;
 mod table;
+mod text;
 mod tokens;
 
 pub use crate::number::{Endian, WordSize};
+pub use encode::Encoded;
 pub use filter::{Filter, MappedSymbol, in_system_map};
 pub use find::{Image, NotFound};
 pub use format::{AddressForm, BANNER, Format, Part, Version, release, release_in_banner};
 pub use letter::{SymbolClass, SymbolPlace, letter};
-pub use plan::{Encoded, Layout, Plan, PlanError, Symbol};
+pub use plan::{Layout, Plan, PlanError, Symbol};
 pub use table::{Damage, Entry, Found, Name, Parts, Table};
 
 /// Bytes of the longest name that a kernel keeps, and one for its end: `KSYM_NAME_LEN` since

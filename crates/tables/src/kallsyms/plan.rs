@@ -1,13 +1,12 @@
-//! The table of a kernel, made: first its size, then its bytes.
+//! The table of a kernel before addresses are known: what it needs, and its size.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use thiserror::Error;
 
+use super::encode::{Encoded, Writer};
 use super::tokens::{Codes, Tokens, compress};
-use super::{AddressForm, Format, NAME_LIMIT, Part, WordSize};
-use crate::number::ByteOrder;
+use super::{AddressForm, Format, NAME_LIMIT, Part};
 
 /// A symbol that belongs into the table; its address comes later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,33 +23,9 @@ pub struct Symbol<'a> {
 }
 
 impl Symbol<'_> {
-    fn letter(&self) -> u8 {
+    pub(super) fn letter(&self) -> u8 {
         if self.percpu { b'A' } else { self.kind }
     }
-
-    /// Among symbols at one address, the lower comes first (`compare_symbols`): weak ones and those
-    /// that look as if a linker script had provided them come last.
-    fn rank(&self) -> usize {
-        let underscores = self.name.iter().take_while(|&&byte| byte == b'_').count();
-        let weak = matches!(self.letter(), b'w' | b'W');
-        let late = 2 * usize::from(weak) + usize::from(looks_provided(self.name));
-        late * NAME_LIMIT + underscores
-    }
-}
-
-/// One more than the highest [`Symbol::rank`].
-const RANKS: usize = 4 * NAME_LIMIT;
-
-/// `may_be_linker_script_provide_symbol`
-fn looks_provided(name: &[u8]) -> bool {
-    let Some(rest) = name.strip_prefix(b"__") else {
-        return false;
-    };
-    let begins = [&b"start_"[..], b"stop_", b"end_"];
-    name.len() >= 8
-        && (begins.iter().any(|begin| rest.starts_with(begin))
-            || name.ends_with(b"_start")
-            || name.ends_with(b"_end"))
 }
 
 /// Why a table cannot be made.
@@ -123,32 +98,8 @@ impl Layout {
 pub struct Plan {
     format: Format,
     layout: Layout,
-    tokens: Tokens,
-    codes: Codes,
-    /// Of each symbol, its place among all if they were at one address, and whether it is per-CPU.
-    ranks: Vec<u32>,
-    percpu: Vec<bool>,
-    /// What [`sort`] says (`compare_names`).
-    by_name: Vec<(u32, bool)>,
-}
-
-/// A finished table.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Encoded {
-    /// The bytes, as [`Plan::layout`] lays them out.
-    pub bytes: Vec<u8>,
-    /// Offsets of the words in `bytes` that hold addresses: where the kernel is moved when it
-    /// boots, each is a relocation. [`AddressForm::PlaceRelative`] has none: what it holds does
-    /// not change when all moves together.
-    pub address_words: Vec<usize>,
-}
-
-#[cfg(feature = "rayon")]
-use rayon::join;
-
-#[cfg(not(feature = "rayon"))]
-fn join<A, B>(first: impl FnOnce() -> A, second: impl FnOnce() -> B) -> (A, B) {
-    (first(), second())
+    pub(super) tokens: Tokens,
+    pub(super) codes: Codes,
 }
 
 impl Plan {
@@ -159,31 +110,16 @@ impl Plan {
     /// symbols.
     pub fn new(format: Format, symbols: &[Symbol<'_>]) -> Result<Self, PlanError> {
         check(&format, symbols)?;
-        let names = || symbols.iter().map(|symbol| symbol.name);
-        let lettered = symbols.iter().map(|symbol| (symbol.letter(), symbol.name));
-        let ((tokens, codes), (mut by_name, ranks)) = join(
-            || compress(lettered),
-            || {
-                let by_name = sort(names());
-                let ranks = rank(symbols, &by_name);
-                (by_name, ranks)
-            },
-        );
+        let (tokens, codes) = compress(symbols);
         if tokens.table.len() > usize::from(u16::MAX) {
             return Err(PlanError::Tokens(tokens.table.len()));
         }
-        let layout = lay_out(&format, &tokens, &codes, symbols.len());
-        if format.lto_clang {
-            by_name = sort(names().map(without_llvm_suffix));
-        }
+        let layout = lay_out(&format, &tokens, &codes);
         Ok(Self {
             format,
             layout,
             tokens,
             codes,
-            ranks,
-            percpu: symbols.iter().map(|symbol| symbol.percpu).collect(),
-            by_name,
         })
     }
 
@@ -199,172 +135,24 @@ impl Plan {
         &self.format
     }
 
-    /// Writes the table: `addresses[i]` is that of `symbols[i]`, and `place` that of the table's
-    /// first byte.
+    /// Writes the table: of the symbols that it was planned for, in the same order, where
+    /// `addresses[i]` is the address of `symbols[i]` and `place` that of the table's first byte.
     ///
     /// # Errors
     /// [`PlanError::Addresses`] and [`PlanError::Range`].
-    pub fn encode(&self, addresses: &[u64], place: u64) -> Result<Encoded, PlanError> {
-        if addresses.len() != self.ranks.len() {
-            return Err(PlanError::Addresses {
-                given: addresses.len(),
-                wanted: self.ranks.len(),
-            });
-        }
-        let order = self.order(addresses);
-        let mut encoded = Encoded {
-            bytes: Vec::with_capacity(self.layout.size),
-            address_words: Vec::new(),
-        };
-        for &(part, offset, _) in &self.layout.parts {
-            encoded.bytes.resize(offset, 0);
-            match part {
-                Part::Addresses => self.write_addresses(&mut encoded, &order, place)?,
-                Part::RelativeBase => {
-                    encoded.address_words.push(offset);
-                    self.write_word(&mut encoded.bytes, self.base(&order));
-                }
-                Part::NumSyms => {
-                    let count = self.format.endian.of_u32(order.len() as u32);
-                    encoded.bytes.extend(count);
-                }
-                Part::Names => self.write_names(&mut encoded.bytes, &order),
-                Part::Markers => self.write_markers(&mut encoded.bytes, &order),
-                Part::SeqsOfNames => self.write_seqs(&mut encoded.bytes, &order),
-                Part::TokenTable => encoded.bytes.extend(&self.tokens.table),
-                Part::TokenIndex => {
-                    for &start in &self.tokens.index {
-                        encoded
-                            .bytes
-                            .extend(self.format.endian.of_u16(start as u16));
-                    }
-                }
-            }
-        }
-        Ok(encoded)
-    }
-
-    /// The symbols in the order of the table, each with its address.
-    fn order(&self, addresses: &[u64]) -> Vec<(u64, u32)> {
-        let ranked = addresses.iter().zip(&self.ranks);
-        let mut order: Vec<(u64, u32, u32)> = (0_u32..)
-            .zip(ranked)
-            .map(|(index, (&address, &rank))| (address, rank, index))
-            .collect();
-        // A linker's symbols come in runs that are in order: a stable sort makes use of these.
-        order.sort();
-        let without_rank = order.iter().map(|&(address, _, index)| (address, index));
-        without_rank.collect()
-    }
-
-    fn is_percpu(&self, index: u32) -> bool {
-        self.percpu.get(index as usize).copied().unwrap_or_default()
-    }
-
-    /// `record_relative_base`: the lowest address that moves with the kernel.
-    fn base(&self, order: &[(u64, u32)]) -> u64 {
-        let mut moving = order.iter().filter(|&&(_, index)| !self.is_percpu(index));
-        moving.next().map_or(0, |&(address, _)| address)
-    }
-
-    fn write_word(&self, bytes: &mut Vec<u8>, value: u64) {
-        match self.format.word {
-            WordSize::Four => bytes.extend(self.format.endian.of_u32(value as u32)),
-            WordSize::Eight => bytes.extend(self.format.endian.of_u64(value)),
-        }
-    }
-
-    fn write_addresses(
+    pub fn encode(
         &self,
-        encoded: &mut Encoded,
-        order: &[(u64, u32)],
+        symbols: &[Symbol<'_>],
+        addresses: &[u64],
         place: u64,
-    ) -> Result<(), PlanError> {
-        let base = self.base(order);
-        for &(address, index) in order {
-            let here = encoded.bytes.len();
-            let from = match self.format.addresses {
-                AddressForm::PlaceRelative => place.wrapping_add(here as u64),
-                _ => base,
-            };
-            let percpu = self.is_percpu(index);
-            let entry = match self.format.addresses {
-                AddressForm::Absolute => {
-                    if !percpu {
-                        encoded.address_words.push(here);
-                    }
-                    self.write_word(&mut encoded.bytes, address);
-                    continue;
-                }
-                AddressForm::BaseRelativePercpu if percpu => {
-                    i32::try_from(address).ok().map(i32::cast_unsigned)
-                }
-                AddressForm::BaseRelativePercpu => {
-                    let back = base.wrapping_sub(address).wrapping_sub(1).cast_signed();
-                    let back = i32::try_from(back).ok().filter(|&back| back < 0);
-                    back.map(i32::cast_unsigned)
-                }
-                AddressForm::BaseRelative => u32::try_from(address.wrapping_sub(base)).ok(),
-                AddressForm::PlaceRelative => {
-                    let distance = address.wrapping_sub(from).cast_signed();
-                    match self.format.word {
-                        WordSize::Four => Some(distance as u32),
-                        WordSize::Eight => i32::try_from(distance).ok().map(i32::cast_unsigned),
-                    }
-                }
-                AddressForm::Direct => u32::try_from(address).ok(),
-            };
-            let entry = entry.ok_or(PlanError::Range {
-                index: index as usize,
-                address,
-                base: from,
-            })?;
-            encoded.bytes.extend(self.format.endian.of_u32(entry));
-        }
-        Ok(())
-    }
-
-    fn write_names(&self, bytes: &mut Vec<u8>, order: &[(u64, u32)]) {
-        for &(_, index) in order {
-            let codes = self.codes.get(index as usize);
-            if codes.len() < 0x80 {
-                bytes.push(codes.len() as u8);
-            } else {
-                bytes.extend([codes.len() as u8 | 0x80, (codes.len() >> 7) as u8]);
-            }
-            bytes.extend(codes);
-        }
-    }
-
-    fn write_markers(&self, bytes: &mut Vec<u8>, order: &[(u64, u32)]) {
-        let mut offset = 0_u32;
-        for symbols in order.chunks(256) {
-            bytes.extend(self.format.endian.of_u32(offset));
-            let sizes = symbols
-                .iter()
-                .map(|&(_, index)| written_bytes(self.codes.get(index as usize)));
-            offset += sizes.sum::<usize>() as u32;
-        }
-    }
-
-    fn write_seqs(&self, bytes: &mut Vec<u8>, order: &[(u64, u32)]) {
-        let mut seq_of = vec![0_u32; order.len()];
-        for (seq, &(_, index)) in (0_u32..).zip(order) {
-            if let Some(of) = seq_of.get_mut(index as usize) {
-                *of = seq;
+    ) -> Result<Encoded, PlanError> {
+        for given in [symbols.len(), addresses.len()] {
+            let wanted = self.codes.count();
+            if given != wanted {
+                return Err(PlanError::Addresses { given, wanted });
             }
         }
-        let of = |index: u32| seq_of.get(index as usize).copied().unwrap_or_default();
-        let mut seqs = Vec::new();
-        for same_name in self.by_name.chunk_by(|_, &(_, is_first)| !is_first) {
-            seqs.clear();
-            seqs.extend(same_name.iter().map(|&(index, _)| of(index)));
-            seqs.sort_unstable();
-            for seq in &seqs {
-                let [_, high, middle, low] = seq.to_be_bytes();
-                bytes.extend([high, middle, low]);
-            }
-        }
+        Writer::new(self, symbols, addresses, place).write()
     }
 }
 
@@ -389,11 +177,12 @@ fn check(format: &Format, symbols: &[Symbol<'_>]) -> Result<(), PlanError> {
 }
 
 /// Bytes of a name in `kallsyms_names`.
-fn written_bytes(codes: &[u8]) -> usize {
+pub(super) fn written_bytes(codes: &[u8]) -> usize {
     codes.len() + if codes.len() < 0x80 { 1 } else { 2 }
 }
 
-fn lay_out(format: &Format, tokens: &Tokens, codes: &Codes, count: usize) -> Layout {
+fn lay_out(format: &Format, tokens: &Tokens, codes: &Codes) -> Layout {
+    let count = codes.count();
     let mut parts = Vec::new();
     let mut end = 0;
     for part in format.parts() {
@@ -416,89 +205,4 @@ fn lay_out(format: &Format, tokens: &Tokens, codes: &Codes, count: usize) -> Lay
         size: end,
         alignment: format.version.alignment(format.word),
     }
-}
-
-/// As many bytes of a name as fit, as a number that sorts as they do.
-fn key(name: &[u8]) -> u64 {
-    if let Some(first) = name.first_chunk() {
-        return u64::from_be_bytes(*first);
-    }
-    let mut first = [0; 8];
-    for (to, from) in first.iter_mut().zip(name) {
-        *to = *from;
-    }
-    u64::from_be_bytes(first)
-}
-
-/// Bytes at the begin of names by which they are sorted into boxes before they are compared.
-const BOXED: usize = 2;
-
-/// In which box a name comes: as many as [`BOXED`] bytes have values, in their order.
-fn box_of(name: &[u8]) -> usize {
-    let byte = |at| name.get(at).copied().unwrap_or(0);
-    usize::from(u16::from_be_bytes([byte(0), byte(1)]))
-}
-
-/// The symbols in the order of their names. Of those with equal names, the first is marked.
-///
-/// Names are sorted into boxes by their first two bytes, and then each box by the next ones as a
-/// number, so that most comparisons need no more.
-fn sort<'n>(names: impl Iterator<Item = &'n [u8]> + Clone) -> Vec<(u32, bool)> {
-    let mut ends = vec![0_usize; 1 << (8 * BOXED)];
-    for name in names.clone() {
-        ends[box_of(name)] += 1;
-    }
-    let mut total = 0;
-    for end in &mut ends {
-        total += core::mem::replace(end, total);
-    }
-    let mut boxes: Vec<(u64, &[u8], u32)> = vec![(0, &[], 0); total];
-    for (index, name) in (0_u32..).zip(names) {
-        let end = &mut ends[box_of(name)];
-        boxes[*end] = (key(name.get(BOXED..).unwrap_or_default()), name, index);
-        *end += 1;
-    }
-    let mut start = 0;
-    for end in ends {
-        boxes[start..end].sort_unstable();
-        start = end;
-    }
-    let mut before: Option<&[u8]> = None;
-    let marked = boxes.iter().map(|&(_, name, index)| {
-        let is_first = before != Some(name);
-        before = Some(name);
-        (index, is_first)
-    });
-    marked.collect()
-}
-
-fn without_llvm_suffix(name: &[u8]) -> &[u8] {
-    let suffix = b".llvm.";
-    let at = name.windows(suffix.len()).position(|part| part == suffix);
-    &name[..at.unwrap_or(name.len())]
-}
-
-/// The order of symbols at one address. Linux's generator leaves those that are equal for
-/// [`Symbol::rank`] in the order of its input, which `nm -n` sorts by name.
-fn rank(symbols: &[Symbol<'_>], by_name: &[(u32, bool)]) -> Vec<u32> {
-    let of = |index: u32| symbols.get(index as usize).map_or(0, Symbol::rank);
-    let mut next = [0_u32; RANKS];
-    let mut kinds = Vec::with_capacity(by_name.len());
-    for &(index, _) in by_name {
-        let kind = of(index).min(RANKS - 1);
-        next[kind] += 1;
-        kinds.push(kind);
-    }
-    let mut total = 0;
-    for next in &mut next {
-        total += core::mem::replace(next, total);
-    }
-    let mut ranks = vec![0; symbols.len()];
-    for (&(index, _), kind) in by_name.iter().zip(kinds) {
-        if let Some(rank) = ranks.get_mut(index as usize) {
-            *rank = next[kind];
-            next[kind] += 1;
-        }
-    }
-    ranks
 }

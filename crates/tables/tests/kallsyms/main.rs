@@ -146,7 +146,7 @@ fn kept<'l>(format: &Format, lines: &'l [Line]) -> (Vec<Symbol<'l>>, Vec<u64>) {
 fn make(format: Format, lines: &[Line]) -> (Layout, Encoded) {
     let (symbols, addresses) = kept(&format, lines);
     let plan = Plan::new(format, &symbols).expect("a plan");
-    let encoded = plan.encode(&addresses, PLACE).expect("a table");
+    let encoded = plan.encode(&symbols, &addresses, PLACE).expect("a table");
     (plan.layout().clone(), encoded)
 }
 
@@ -293,22 +293,29 @@ fn the_size_does_not_depend_on_addresses_or_order() {
     let other = Plan::new(format, &reversed).expect("a plan");
     assert_eq!(plan.layout(), other.layout());
     let back: Vec<_> = addresses.iter().rev().copied().collect();
-    assert_eq!(plan.encode(&addresses, 0), other.encode(&back, 0));
+    assert_eq!(
+        plan.encode(&symbols, &addresses, 0),
+        other.encode(&reversed, &back, 0)
+    );
     let moved: Vec<_> = addresses.iter().map(|address| address + 0x1000).collect();
-    let moved = plan.encode(&moved, 0).expect("a table");
+    let moved = plan.encode(&symbols, &moved, 0).expect("a table");
     assert_eq!(moved.bytes.len(), plan.layout().size);
+}
+
+fn twice(name: &[u8]) -> [Symbol<'_>; 2] {
+    let symbol = Symbol {
+        kind: b't',
+        name,
+        percpu: false,
+    };
+    [symbol, symbol]
 }
 
 #[test]
 fn what_cannot_be_written_is_refused() {
     let new = |name: &[u8], form| {
         let format = format(Version::V6_9, WordSize::Eight, Endian::Little, form);
-        let symbol = Symbol {
-            kind: b't',
-            name,
-            percpu: false,
-        };
-        Plan::new(format, &[symbol, symbol])
+        Plan::new(format, &twice(name))
     };
     let refused = |name: &[u8]| new(name, AddressForm::BaseRelative).err();
     let bad = |length| Some(PlanError::Name { index: 0, length });
@@ -322,19 +329,19 @@ fn what_cannot_be_written_is_refused() {
     ));
     let plan = new(b"a", AddressForm::BaseRelative).expect("a plan");
     assert!(matches!(
-        plan.encode(&[1], 0),
+        plan.encode(&twice(b"a"), &[1], 0),
         Err(PlanError::Addresses { .. })
     ));
-    let far = plan.encode(&[1, 0x1_0000_0001], 0);
+    let far = plan.encode(&twice(b"a"), &[1, 0x1_0000_0001], 0);
     assert!(matches!(far, Err(PlanError::Range { index: 1, .. })));
-    assert!(plan.encode(&[1, 0x1_0000_0000], 0).is_ok());
+    assert!(plan.encode(&twice(b"a"), &[1, 0x1_0000_0000], 0).is_ok());
 }
 
 #[test]
 fn an_empty_table_is_a_table() {
     for format in formats() {
         let plan = Plan::new(format, &[]).expect("a plan");
-        let encoded = plan.encode(&[], PLACE).expect("a table");
+        let encoded = plan.encode(&[], &[], PLACE).expect("a table");
         assert_eq!(encoded.bytes.len(), plan.layout().size);
     }
 }
@@ -478,7 +485,7 @@ proptest! {
             .collect();
         let addresses: Vec<_> = (0..names.len() as u64).collect();
         let plan = Plan::new(format, &symbols).expect("a plan");
-        let encoded = plan.encode(&addresses, 0).expect("a table");
+        let encoded = plan.encode(&symbols, &addresses, 0).expect("a table");
         let (bytes, image) = image(&format, plan.layout(), &encoded);
         let table = image.table(&bytes).expect("a table");
         let found: Vec<_> = names_of(&table).into_iter().map(|symbol| symbol.2).collect();

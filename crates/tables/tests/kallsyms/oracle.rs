@@ -179,7 +179,7 @@ fn bytes_are_those_of_linux() {
             let theirs = theirs(generator, &format, &lines);
             let (symbols, addresses) = kept_as_given(&format, &lines);
             let plan = Plan::new(format, &symbols).expect("a plan");
-            let ours = plan.encode(&addresses, 0).expect("a table");
+            let ours = plan.encode(&symbols, &addresses, 0).expect("a table");
             assert!(ours.bytes == theirs, "{format:?}, {count}");
         }
     }

@@ -149,9 +149,8 @@ impl KallsymsObject {
             let was = &layouter.layout.late_sizes;
             let sizes = self.sizes(&plan, was, round >= EXACT_ROUNDS);
             if sizes == *was {
-                let addresses = kept.iter().map(|&(_, address)| address).collect();
                 let parts = self.parts.clone();
-                let table = KallsymsTable::new(&plan, addresses, parts, &layouter.layout);
+                let table = KallsymsTable::new(&plan, &kept, parts, &layouter.layout);
                 let table = table.map_err(|error| refused(&error, named()))?;
                 return Ok((table, symbols));
             }
@@ -351,7 +350,7 @@ pub(in crate::image) struct KallsymsTable {
 impl KallsymsTable {
     fn new(
         plan: &Plan,
-        addresses: Vec<u64>,
+        kept: &[(Symbol<'_>, u64)],
         parts: Vec<(Part, SectionId)>,
         layout: &ImageLayout<'_>,
     ) -> Result<Self, PlanError> {
@@ -371,7 +370,8 @@ impl KallsymsTable {
             let start = range_of(part)?.start as u64;
             (part == Part::Addresses).then(|| Some(address_of(section)?.wrapping_sub(start)))?
         });
-        let encoded = plan.encode(&addresses, place.unwrap_or(0))?;
+        let (symbols, addresses): (Vec<_>, Vec<_>) = kept.iter().copied().unzip();
+        let encoded = plan.encode(&symbols, &addresses, place.unwrap_or(0))?;
         let mut table = Self {
             parts: Vec::new(),
             relocations: Vec::new(),

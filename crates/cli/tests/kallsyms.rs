@@ -48,7 +48,10 @@ fn vmlinux(
     let addresses: Vec<_> = symbols.iter().map(|symbol| symbol.0).collect();
     let plan = Plan::new(format, &of_plan).expect("a plan");
     let place = BASE + 0x20_0000;
-    let table = plan.encode(&addresses, place).expect("a table").bytes;
+    let table = plan
+        .encode(&of_plan, &addresses, place)
+        .expect("a table")
+        .bytes;
 
     let mut strings = vec![0];
     let mut symtab = vec![0; 24];

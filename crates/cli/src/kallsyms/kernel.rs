@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use klink_tables::kallsyms::{
-    BANNER, Damage, Endian, Image, MappedSymbol, NotFound, SymbolClass, SymbolPlace, Table,
-    WordSize, letter, release_in_banner,
+    BANNER, Damage, Endian, Image, MappedSymbol, NotFound, SectionClass, SymbolClass, SymbolPlace,
+    Table, WordSize, letter, release_in_banner,
 };
 use object::Endianness;
 use object::elf;
@@ -223,13 +223,14 @@ fn symbols<Elf: FileHeader<Endian = Endianness>>(
                     let section = sections.section(section)?;
                     let flags = section.sh_flags(endian);
                     let has = |flag: elf::SectionFlags| flags.0 & flag.0 != 0;
-                    SymbolPlace::Section {
+                    let class = SectionClass {
                         name: sections.section_name(endian, section)?,
                         code: has(elf::SHF_EXECINSTR),
                         writable: has(elf::SHF_WRITE),
                         allocated: has(elf::SHF_ALLOC),
                         no_bits: section.sh_type(endian) == elf::SHT_NOBITS,
-                    }
+                    };
+                    SymbolPlace::Section(class.letter())
                 }
                 None => SymbolPlace::Absolute,
             },

@@ -93,10 +93,7 @@ impl Strings {
 
 fn string_at(bytes: &[u8], at: u32) -> &[u8] {
     let string = &bytes[at as usize..];
-    &string[..string
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(string.len())]
+    &string[..memchr::memchr(0, string).unwrap_or(string.len())]
 }
 
 #[cfg(test)]

@@ -64,9 +64,9 @@ fn is_made_by_tools(name: &[u8], version: Version) -> bool {
                     b"__pi___kcfi_typeid_",
                 ],
             )
-        || [&b"_from_arm"[..], b"_from_thumb", b"_veneer"]
-            .iter()
-            .any(|end| name.ends_with(end))
+        || name.ends_with(b"_from_arm")
+        || name.ends_with(b"_from_thumb")
+        || name.ends_with(b"_veneer")
         || [&b"_SDA_BASE_"[..], b"_SDA2_BASE_"].contains(&name)
         // few names have a dot in them
         || name.contains(&b'.')
@@ -116,7 +116,10 @@ fn is_of_table(name: &[u8]) -> bool {
 }
 
 fn begins(name: &[u8], prefixes: &[&[u8]]) -> bool {
-    prefixes.iter().any(|prefix| name.starts_with(prefix))
+    // Most names fail by their first byte.
+    let may_begin = |prefix: &&&[u8]| prefix.first() == name.first();
+    let mut prefixes = prefixes.iter().filter(may_begin);
+    prefixes.any(|prefix| name.starts_with(prefix))
 }
 
 fn contains(name: &[u8], part: &[u8]) -> bool {

@@ -1,11 +1,45 @@
 //! The letter of a symbol.
 
+/// What an ELF file says of a section, as far as the letter of symbols in it depends on it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SectionClass<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Whether it has `SHF_EXECINSTR`.
+    pub code: bool,
+    /// Whether it has `SHF_WRITE`.
+    pub writable: bool,
+    /// Whether it has `SHF_ALLOC`.
+    pub allocated: bool,
+    /// Whether it takes no space in the file: `SHT_NOBITS`.
+    pub no_bits: bool,
+}
+
+impl SectionClass<'_> {
+    /// The letter of local symbols in the section (`bfd_decode_symclass` and
+    /// `decode_section_type`, binutils 2.40 `bfd/syms.c`), but for small data (`g`, `s`), which some
+    /// architectures have.
+    #[must_use]
+    pub fn letter(&self) -> u8 {
+        match of_special_section(self.name) {
+            Some(letter) => letter,
+            None if self.code => b't',
+            None if self.no_bits => b'b',
+            None if self.allocated && self.writable => b'd',
+            None if self.allocated => b'r',
+            None if is_debugging(self.name) => b'N',
+            None if !self.writable => b'n',
+            None => b'?',
+        }
+    }
+}
+
 /// What an ELF symbol table says of a symbol, as far as its letter depends on it. Section symbols
 /// and file names have none: `nm` does not list them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SymbolClass<'a> {
+pub struct SymbolClass {
     /// Where it is.
-    pub place: SymbolPlace<'a>,
+    pub place: SymbolPlace,
     /// `STB_WEAK`
     pub weak: bool,
     /// `STB_LOCAL`
@@ -20,45 +54,33 @@ pub struct SymbolClass<'a> {
 
 /// Where a symbol is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SymbolPlace<'a> {
+pub enum SymbolPlace {
     /// `SHN_UNDEF`
     Undefined,
     /// `SHN_COMMON`
     Common,
     /// `SHN_ABS`
     Absolute,
-    /// In a section.
-    Section {
-        /// Its name.
-        name: &'a [u8],
-        /// Whether it has `SHF_EXECINSTR`.
-        code: bool,
-        /// Whether it has `SHF_WRITE`.
-        writable: bool,
-        /// Whether it has `SHF_ALLOC`.
-        allocated: bool,
-        /// Whether it takes no space in the file: `SHT_NOBITS`.
-        no_bits: bool,
-    },
+    /// In a section with this [letter](SectionClass::letter).
+    Section(u8),
 }
 
-/// The letter that `nm` prints for a symbol (`bfd_decode_symclass`, binutils 2.40 `bfd/syms.c`),
-/// but for small data (`g`, `s`), which some architectures have.
+/// The letter that `nm` prints for a symbol (`bfd_decode_symclass`).
 ///
 /// ```
-/// use klink_tables::kallsyms::{SymbolClass, SymbolPlace, letter};
-/// let text = SymbolPlace::Section {
+/// use klink_tables::kallsyms::{SectionClass, SymbolClass, SymbolPlace, letter};
+/// let text = SectionClass {
 ///     name: b".text", code: true, writable: false, allocated: true, no_bits: false,
 /// };
 /// let symbol = SymbolClass {
-///     place: text, weak: false, local: false, unique: false, object: false,
-///     indirect_function: false,
+///     place: SymbolPlace::Section(text.letter()), weak: false, local: false, unique: false,
+///     object: false, indirect_function: false,
 /// };
 /// assert_eq!(letter(&symbol), b'T');
 /// assert_eq!(letter(&SymbolClass { local: true, ..symbol }), b't');
 /// ```
 #[must_use]
-pub fn letter(symbol: &SymbolClass<'_>) -> u8 {
+pub fn letter(symbol: &SymbolClass) -> u8 {
     let lower = match symbol.place {
         SymbolPlace::Common => return b'C',
         SymbolPlace::Undefined if !symbol.weak => return b'U',
@@ -69,22 +91,7 @@ pub fn letter(symbol: &SymbolClass<'_>) -> u8 {
         _ if symbol.weak => return b'W',
         _ if symbol.unique => return b'u',
         SymbolPlace::Absolute => b'a',
-        SymbolPlace::Section {
-            name,
-            code,
-            writable,
-            allocated,
-            no_bits,
-        } => match of_special_section(name) {
-            Some(letter) => letter,
-            None if code => b't',
-            None if no_bits => b'b',
-            None if allocated && writable => b'd',
-            None if allocated => b'r',
-            None if is_debugging(name) => b'N',
-            None if !writable => b'n',
-            None => b'?',
-        },
+        SymbolPlace::Section(letter) => letter,
     };
     if symbol.local {
         lower

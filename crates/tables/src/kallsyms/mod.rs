@@ -49,7 +49,7 @@ pub use encode::Encoded;
 pub use filter::{Filter, MappedSymbol, in_system_map};
 pub use find::{Image, NotFound};
 pub use format::{AddressForm, BANNER, Format, Part, Version, release, release_in_banner};
-pub use letter::{SymbolClass, SymbolPlace, letter};
+pub use letter::{SectionClass, SymbolClass, SymbolPlace, letter};
 pub use plan::{Layout, Plan, PlanError, Symbol};
 pub use table::{Damage, Entry, Found, Name, Parts, Table};
 

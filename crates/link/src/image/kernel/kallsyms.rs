@@ -11,10 +11,9 @@
 
 use klink_arch::{Arch, Class, Endian};
 use klink_script::{Command, SectionItem, Spanned};
-use klink_tables::kallsyms::{
-    AddressForm, Filter, Format, MappedSymbol, Part, Plan, PlanError, Symbol,
-};
+use klink_tables::kallsyms::{AddressForm, Filter, Format, Part, Plan, PlanError, Symbol};
 use object::elf;
+use rayon::prelude::*;
 
 use super::names::listed;
 use super::version::KernelVersion;
@@ -168,18 +167,18 @@ impl KallsymsObject {
         symbols: &'s SymbolTable,
         outputs: &'s Outputs<'_>,
     ) -> Vec<(Symbol<'s>, u64)> {
-        let all: Vec<MappedSymbol<'s>> = listed(symbols, outputs).collect();
+        let all = listed(symbols, outputs, |_| true);
         let filter = Filter::new(&self.format, all.iter().copied());
-        let kept = all.iter().filter(|symbol| filter.keeps(symbol));
-        kept.map(|symbol| {
+        let kept = all.par_iter().filter(|symbol| filter.keeps(symbol));
+        let named = kept.map(|symbol| {
             let kept = Symbol {
                 kind: symbol.kind,
                 name: symbol.name,
                 percpu: self.absolute_percpu && filter.is_percpu(symbol.address),
             };
             (kept, symbol.address)
-        })
-        .collect()
+        });
+        named.collect()
     }
 
     fn sizes(&self, plan: &Plan, was: &LateSizes, only_grow: bool) -> LateSizes {

@@ -1,45 +1,46 @@
 //! The symbols of an image as `nm` lists them: each with its letter.
 
-use klink_tables::kallsyms::{MappedSymbol, SymbolClass, SymbolPlace, letter};
+use klink_tables::kallsyms::{MappedSymbol, SectionClass, SymbolClass, SymbolPlace, letter};
 use object::elf;
+use rayon::prelude::*;
 
 use crate::id::{IdVec, OutputId};
-
 use crate::output::Outputs;
-use crate::symtab::{OutputPlace, OutputSymbol, SymbolTable};
+use crate::symtab::{OutputPlace, SymbolTable};
 
-/// The symbols in the order of the symbol table, without those of sections and files.
+/// The symbols in the order of the symbol table, without those of sections and files, that are
+/// `wanted`.
 pub(super) fn listed<'s>(
     symbols: &'s SymbolTable,
-    outputs: &'s Outputs<'_>,
-) -> impl Iterator<Item = MappedSymbol<'s>> {
-    let mut places: IdVec<OutputId, SymbolPlace<'s>> = IdVec::default();
+    outputs: &Outputs<'_>,
+    wanted: impl Fn(&MappedSymbol<'s>) -> bool + Sync,
+) -> Vec<MappedSymbol<'s>> {
+    let mut letters: IdVec<OutputId, u8> = IdVec::default();
     for section in outputs.sections.iter() {
         let flags = section.file_flags();
-        places.push(SymbolPlace::Section {
+        let class = SectionClass {
             name: section.name,
             code: flags & elf::SHF_EXECINSTR.0 != 0,
             writable: flags & elf::SHF_WRITE.0 != 0,
             allocated: flags & elf::SHF_ALLOC.0 != 0,
             no_bits: section.file_type() == elf::SHT_NOBITS.0,
-        });
+        };
+        letters.push(class.letter());
     }
-    let place = move |place: OutputPlace| match place {
-        OutputPlace::Section(output) => places[output],
-        OutputPlace::Absolute => SymbolPlace::Absolute,
-        OutputPlace::Common => SymbolPlace::Common,
-        OutputPlace::Undefined | OutputPlace::Group(_) => SymbolPlace::Undefined,
-    };
-    let is_listed = |symbol: &&OutputSymbol| {
-        let kind = symbol.info & 0xf;
-        kind != elf::STT_SECTION.0 && kind != elf::STT_FILE.0 && symbol.name != 0
-    };
-    let named = symbols.symbols.iter().filter(is_listed);
-    named.map(move |symbol| {
+    let listed = symbols.symbols.par_iter().filter_map(|symbol| {
         let (binding, kind) = (symbol.info >> 4, symbol.info & 0xf);
-        MappedSymbol {
+        if kind == elf::STT_SECTION.0 || kind == elf::STT_FILE.0 || symbol.name == 0 {
+            return None;
+        }
+        let place = match symbol.place {
+            OutputPlace::Section(output) => SymbolPlace::Section(letters[output]),
+            OutputPlace::Absolute => SymbolPlace::Absolute,
+            OutputPlace::Common => SymbolPlace::Common,
+            OutputPlace::Undefined | OutputPlace::Group(_) => SymbolPlace::Undefined,
+        };
+        let symbol = MappedSymbol {
             kind: letter(&SymbolClass {
-                place: place(symbol.place),
+                place,
                 weak: binding == elf::STB_WEAK.0,
                 local: binding == elf::STB_LOCAL.0,
                 unique: binding == elf::STB_GNU_UNIQUE.0,
@@ -48,6 +49,8 @@ pub(super) fn listed<'s>(
             }),
             name: symbols.strings.at(symbol.name),
             address: symbol.value,
-        }
-    })
+        };
+        wanted(&symbol).then_some(symbol)
+    });
+    listed.collect()
 }

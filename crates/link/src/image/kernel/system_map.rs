@@ -5,6 +5,7 @@ use std::io::Write;
 
 use klink_arch::Class;
 use klink_tables::kallsyms::{MappedSymbol, in_system_map};
+use rayon::prelude::*;
 
 use super::names::listed;
 use super::version::KernelVersion;
@@ -15,6 +16,9 @@ use crate::symtab::SymbolTable;
 /// Bytes of a line, for the first guess at the size.
 const LINE: usize = 48;
 
+/// Lines that a thread writes at a time.
+const SHARE: usize = 1 << 12;
+
 /// The file's text: a line for each symbol, by address and then by name.
 pub(in crate::image) fn text(
     symbols: &SymbolTable,
@@ -23,27 +27,29 @@ pub(in crate::image) fn text(
     version: KernelVersion,
 ) -> String {
     let form = version.form();
-    let all = listed(symbols, outputs);
-    let mut kept: Vec<MappedSymbol<'_>> = all
-        .filter(|symbol| in_system_map(form, symbol.kind, symbol.name))
-        .collect();
-    kept.sort_by(|a, b| (a.address, a.name).cmp(&(b.address, b.name)));
+    let is_kept = |symbol: &MappedSymbol<'_>| in_system_map(form, symbol.kind, symbol.name);
+    let mut kept = listed(symbols, outputs, is_kept);
+    kept.par_sort_by(|a, b| (a.address, a.name).cmp(&(b.address, b.name)));
     let digits = match class {
         Class::Elf32 => 8,
         Class::Elf64 => 16,
     };
-    let mut text = Vec::with_capacity(kept.len() * LINE);
-    for symbol in kept {
-        // Writing to a vector does not fail.
-        let _ = write!(
-            text,
-            "{:0digits$x} {} ",
-            symbol.address,
-            char::from(symbol.kind)
-        );
-        text.extend_from_slice(symbol.name);
-        text.push(b'\n');
-    }
-    String::from_utf8(text)
+    let lines = |symbols: &[MappedSymbol<'_>]| {
+        let mut text = Vec::with_capacity(symbols.len() * LINE);
+        for symbol in symbols {
+            // Writing to a vector does not fail.
+            let _ = write!(
+                text,
+                "{:0digits$x} {} ",
+                symbol.address,
+                char::from(symbol.kind)
+            );
+            text.extend_from_slice(symbol.name);
+            text.push(b'\n');
+        }
+        text
+    };
+    let parts: Vec<Vec<u8>> = kept.par_chunks(SHARE).map(lines).collect();
+    String::from_utf8(parts.concat())
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

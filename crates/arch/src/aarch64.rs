@@ -38,13 +38,14 @@
 //! `arch/arm64/kernel/module.c` (apply_relocate_add), `module-plts.c`.
 
 use crate::arch::index;
+use crate::direct::directs;
 use crate::rows::{
     self,
     elf64::{foreign, marker, row},
     exact,
 };
 use crate::{
-    Addends, AddressSpace, Arch, Class, CodeFill, Endian, Field, LoaderPointer, LoaderStub,
+    Addends, AddressSpace, Arch, Class, CodeFill, Direct, Endian, Field, LoaderPointer, LoaderStub,
     LoaderStubs, ModuleLink, ModuleLoad, Overflow, PageErratum, Relocation, ReservedSection, Run,
     Selector, StubCount, StubNames, StubPlace, StubRelocation, StubSharing, StubTarget,
     StubTemplate, StubUse, Value,
@@ -269,6 +270,7 @@ static ROWS: [Relocation; 124] = {
 };
 
 static INDEX: [u8; 1033] = index(&ROWS);
+static DIRECTS: [Option<Direct>; 124] = directs(&ROWS);
 
 /// The relocations whose value depends only on the distance of site and target.
 const PC_RELATIVE: &[u32] = &[
@@ -348,6 +350,7 @@ pub static AARCH64: Arch = Arch {
     bfd_arch: &["aarch64"],
     relocations: &ROWS,
     index: &INDEX,
+    directs: &DIRECTS,
     code_fill: CodeFill::Zeros,
     // ld/emulparams/aarch64linux.sh, NOP
     default_script_fill: &[0x1f, 0x20, 0x03, 0xd5],

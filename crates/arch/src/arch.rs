@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use crate::{Field, GotTable, ModuleLink, ModuleLoad, Relaxation, Relocation, StubTemplate, Value};
+use crate::{
+    Direct, Field, GotTable, ModuleLink, ModuleLoad, Relaxation, Relocation, StubTemplate, Value,
+};
 
 /// Width of addresses: `EI_CLASS` of the ELF header.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -76,6 +78,8 @@ pub struct Arch {
     pub relocations: &'static [Relocation],
     /// For each number up to the highest its row in [`relocations`](Self::relocations), or `u8::MAX`.
     pub(crate) index: &'static [u8],
+    /// The short forms of the [`relocations`](Self::relocations).
+    pub(crate) directs: &'static [Option<Direct>],
     /// What GNU ld puts between input sections of code where the script asks for nothing.
     pub code_fill: CodeFill,
     /// What GNU ld's own script for a final link fills code with (`=FILL`), as the bytes that
@@ -171,6 +175,15 @@ impl Arch {
     pub fn relocation(&self, number: u32) -> Option<&'static Relocation> {
         let row = *self.index.get(usize::try_from(number).ok()?)?;
         self.relocations.get(usize::from(row))
+    }
+
+    /// The short form of relocation type `number`, as Linux's module loader reads it; `None` if it has
+    /// none.
+    #[inline]
+    #[must_use]
+    pub fn direct(&self, number: u32) -> Option<&'static Direct> {
+        let row = *self.index.get(usize::try_from(number).ok()?)?;
+        self.directs.get(usize::from(row))?.as_ref()
     }
 
     /// What is special about the header of the section called `name`.

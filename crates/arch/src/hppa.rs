@@ -49,9 +49,10 @@
 mod module;
 
 use crate::arch::index;
+use crate::direct::directs;
 use crate::{
-    Addends, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, ModuleLink, ModuleStubs,
-    Overflow, Pattern, Relocation, Rewrite, Run, Selector, SpecialSection, StaticLink,
+    Addends, Arch, Branch, Class, CodeFill, Direct, DynamicLinking, Endian, Field, ModuleLink,
+    ModuleStubs, Overflow, Pattern, Relocation, Rewrite, Run, Selector, SpecialSection, StaticLink,
     StubRelocation, StubTemplate, StubUse, Value,
 };
 
@@ -504,6 +505,8 @@ const fn rows(class: Class) -> [Relocation; ROWS] {
 static ROWS32: [Relocation; ROWS] = rows(Class::Elf32);
 static ROWS64: [Relocation; ROWS] = rows(Class::Elf64);
 static INDEX: [u8; 256] = index(&rows(Class::Elf32));
+static DIRECTS32: [Option<Direct>; ROWS] = directs(&ROWS32);
+static DIRECTS64: [Option<Direct>; ROWS] = directs(&ROWS64);
 
 /// The relocations whose value depends only on the distance of site and target.
 const PC_RELATIVE: &[u32] = &[8, 9, 10, 11, 12, 13, 14, 15, 72, 73, 74, 75, 76, 77, 78, 79];
@@ -578,6 +581,7 @@ pub static HPPA32: Arch = Arch {
     ],
     relocations: &ROWS32,
     index: &INDEX,
+    directs: &DIRECTS32,
     code_fill: CodeFill::Zeros,
     // ld/emulparams/hppalinux.sh, NOP: or %r0,%r0,%r0
     default_script_fill: &[0x08, 0x00, 0x02, 0x40],
@@ -669,6 +673,7 @@ pub static HPPA64: Arch = Arch {
     bfd_arch: &["hppa2.0w", "hppa:hppa2.0w"],
     relocations: &ROWS64,
     index: &INDEX,
+    directs: &DIRECTS64,
     code_fill: CodeFill::Zeros,
     default_script_fill: &[],
     unique_sections: &[],

@@ -19,10 +19,11 @@
 //! (elf_howto_table); Linux 6.1 `arch/x86/kernel/module.c`.
 
 use crate::arch::index;
+use crate::direct::directs;
 use crate::rows::elf32::{foreign, marker, row};
 use crate::{
-    Addends, AddressSpace, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable,
-    ModuleLink, ModuleLoad, Overflow, Pattern, Relocation, StubUse, Value,
+    Addends, AddressSpace, Arch, Branch, Class, CodeFill, Direct, DynamicLinking, Endian, Field,
+    GotTable, ModuleLink, ModuleLoad, Overflow, Pattern, Relocation, StubUse, Value,
 };
 
 /// `EM_386`.
@@ -107,6 +108,7 @@ static ROWS: [Relocation; 44] = {
 };
 
 static INDEX: [u8; 256] = index(&ROWS);
+static DIRECTS: [Option<Direct>; 44] = directs(&ROWS);
 
 /// Source: BFD `elf32-i386.c` (elf_i386_scan_relocs, elf_i386_relocate_section) and `elfxx-x86.h`
 /// (I386_PCREL_TYPE_P). 8- and 16-bit addresses are applied in the link even where that cannot be
@@ -145,6 +147,7 @@ pub static I386: Arch = Arch {
     bfd_arch: &["i386"],
     relocations: &ROWS,
     index: &INDEX,
+    directs: &DIRECTS,
     code_fill: CodeFill::Nops(NOPS),
     default_script_fill: &[],
     unique_sections: &[],

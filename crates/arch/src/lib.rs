@@ -26,6 +26,7 @@
 
 pub mod aarch64;
 mod arch;
+mod direct;
 mod error;
 mod field;
 pub mod hppa;
@@ -43,6 +44,7 @@ pub mod x86_64;
 pub use arch::{
     Addends, Arch, Class, CodeFill, DynamicLinking, Endian, LocalEntry, SpecialSection,
 };
+pub use direct::Direct;
 pub use error::RelocError;
 pub use field::{Field, Flip, Run};
 pub use module::{

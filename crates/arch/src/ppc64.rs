@@ -42,12 +42,13 @@
 //! ppc64_elf_relocate_section); Linux 6.1 `arch/powerpc/kernel/module_64.c`.
 
 use crate::arch::index;
+use crate::direct::directs;
 use crate::rows::{
     self,
     elf64::{foreign, marker, row},
 };
 use crate::{
-    Addends, AddressSpace, AfterCall, Arch, Class, CodeFill, Endian, Field, LoaderPointer,
+    Addends, AddressSpace, AfterCall, Arch, Class, CodeFill, Direct, Endian, Field, LoaderPointer,
     LoaderStub, LoaderStubs, LocalEntry, ModuleLink, ModuleLoad, Overflow, Pattern, Relocation,
     Rewrite, Run, Selector, Sequence, SequenceStep, StubCount, StubNames, StubPlace,
     StubRelocation, StubSharing, StubTarget, StubTemplate, StubUse, Value,
@@ -236,6 +237,7 @@ static ROWS: [Relocation; 67] = {
 };
 
 static INDEX: [u8; 255] = index(&ROWS);
+static DIRECTS: [Option<Direct>; 67] = directs(&ROWS);
 
 // --- stubs of the kernel's loader --------------------------------------------------------------
 
@@ -389,6 +391,7 @@ const ELFV2: Arch = Arch {
     bfd_arch: &["powerpc:common64"],
     relocations: &ROWS,
     index: &INDEX,
+    directs: &DIRECTS,
     code_fill: CodeFill::Zeros,
     default_script_fill: &[],
     unique_sections: &[],

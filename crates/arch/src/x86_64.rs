@@ -26,10 +26,11 @@
 //! (x86_64_elf_howto_table); Linux 6.1 `arch/x86/kernel/module.c`.
 
 use crate::arch::index;
+use crate::direct::directs;
 use crate::rows::elf64::{foreign, marker, row};
 use crate::{
-    Addends, AddressSpace, Arch, Branch, Class, CodeFill, DynamicLinking, Endian, Field, GotTable,
-    ModuleLink, ModuleLoad, Overflow, Relocation, StubUse, Value,
+    Addends, AddressSpace, Arch, Branch, Class, CodeFill, Direct, DynamicLinking, Endian, Field,
+    GotTable, ModuleLink, ModuleLoad, Overflow, Relocation, StubUse, Value,
 };
 
 /// `EM_X86_64`.
@@ -128,6 +129,7 @@ static ROWS: [Relocation; 45] = {
 };
 
 static INDEX: [u8; 256] = index(&ROWS);
+static DIRECTS: [Option<Direct>; 45] = directs(&ROWS);
 
 /// Source: BFD `elf64-x86-64.c` (elf_x86_64_scan_relocs, elf_x86_64_relocate_section) and
 /// `elfxx-x86.h` (X86_64_PCREL_TYPE_P). A 32-bit address in an output that may be loaded above
@@ -166,6 +168,7 @@ pub static X86_64: Arch = Arch {
     bfd_arch: &["i386:x86-64"],
     relocations: &ROWS,
     index: &INDEX,
+    directs: &DIRECTS,
     code_fill: CodeFill::Nops(NOPS),
     default_script_fill: &[],
     unique_sections: &[],

@@ -162,3 +162,47 @@ fn fields_are_read_in_the_byte_order_of_the_file() {
         Ok(0x0403_0201)
     );
 }
+
+#[test]
+fn short_forms_give_what_their_rows_give() {
+    let mut met = 0;
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    for arch in ARCHES {
+        for row in arch.relocations {
+            let Some(direct) = arch.direct(row.number) else {
+                continue;
+            };
+            met += 1;
+            let row = row.as_loader_reads();
+            let test = |values: Values| {
+                let mut bytes = [0; 8];
+                let applied = row.apply(arch.endian, &mut bytes[..direct.bytes()], &values);
+                let short = direct.value(values.symbol, values.addend, values.place);
+                prop_assert_eq!(applied.is_ok(), short.is_some(), "{:?}", row.name);
+                if let Some(value) = short {
+                    let stored = row.field.read(arch.endian, &bytes[..direct.bytes()]);
+                    let kept = value << (64 - 8 * direct.bytes()) >> (64 - 8 * direct.bytes());
+                    prop_assert_eq!(stored, Ok(kept), "{}", row.name);
+                }
+                Ok(())
+            };
+            proptest!(config.clone(), |(values in any_values())| test(values)?);
+        }
+    }
+    assert!(met > 20, "{met} rows have a short form");
+}
+
+#[test]
+fn no_stub_or_slot_belongs_to_a_relocation_with_a_short_form() {
+    for arch in ARCHES {
+        let stubs = arch.load.stubs.iter().flat_map(|stubs| stubs.counted);
+        let slots = arch.load.slots.iter();
+        let slots = slots.flat_map(|slots| slots.slot_types.iter().chain(slots.descriptor_types));
+        for &number in stubs.chain(slots) {
+            assert_eq!(arch.direct(number), None, "{} {number}", arch.name);
+        }
+    }
+}

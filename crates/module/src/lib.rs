@@ -55,6 +55,7 @@ mod slots;
 mod stubs;
 mod symbols;
 mod tables;
+mod words;
 
 pub use check::{Rules, Taints};
 pub use error::{Error, SectionName, Unresolved, Why};

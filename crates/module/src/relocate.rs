@@ -14,6 +14,7 @@ use crate::link::{Addresses, Pointers};
 use crate::plan::Place;
 use crate::slots::Slots;
 use crate::stubs::relocation_order;
+use crate::words::Words;
 
 /// A section that is relocated.
 #[derive(Clone, Copy)]
@@ -115,81 +116,108 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
             code.then(sorted).flatten()
         });
         match order {
-            None => self.relocate(&site, relocations, with_addend),
-            Some(order) => self.relocate(&site, order.into_iter(), with_addend),
+            None => self.relocate_entries(&site, section, with_addend),
+            Some(order) => order
+                .into_iter()
+                .try_for_each(|raw| self.relocate_one(&site, raw, with_addend)),
         }
     }
 
-    fn relocate(
+    /// Applies relocations in the order of the file, those of whole words without much ado.
+    fn relocate_entries(
         &mut self,
         site: &Site,
-        relocations: impl Iterator<Item = RawRelocation>,
+        section: &Section,
+        with_addend: bool,
+    ) -> Result<(), Error> {
+        let size = self.format.relocation_size(with_addend) as usize;
+        let mut rest = self.file.contents(section);
+        while rest.len() >= size {
+            let words = Words {
+                arch: self.arch,
+                values: self.values,
+                address: site.address,
+                low: self.file.bytes().len() as u64,
+            };
+            let image = self.images.get_mut(site.place.block.index());
+            let bytes = image.and_then(|image| image.get_mut(site.start..site.end));
+            let done = words.apply(self.format, with_addend, rest, bytes.unwrap_or_default());
+            rest = rest.get(done * size..).unwrap_or_default();
+            if let Some(raw) = self.format.relocation(rest, with_addend) {
+                self.relocate_one(site, raw, with_addend)?;
+                rest = rest.get(size..).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    fn relocate_one(
+        &mut self,
+        site: &Site,
+        raw: RawRelocation,
         with_addend: bool,
     ) -> Result<(), Error> {
         let load = &self.arch.load;
         let plain = self.stubs.is_none() && self.slots.is_none();
         let hit = self.addresses.plan.policy().erratum && site.place.region.is_code();
         let erratum = load.page_erratum.filter(|_| hit);
-        for raw in relocations {
-            let Some(row) = self.arch.relocation(raw.number) else {
-                return Err(Error::UnknownRelocation {
-                    section: self.file.describe(site.id),
-                    offset: raw.offset,
-                    number: raw.number,
-                });
-            };
-            let at = At { site, raw, row };
-            let Some(&symbol) = self.values.get(raw.symbol as usize) else {
-                return Err(Error::NoSymbol {
-                    section: self.file.describe(site.id),
-                    offset: raw.offset,
-                    symbol: raw.symbol,
-                });
-            };
-            // no kernel has its modules this low: such a value is an offset, or worth a second look
-            if symbol < self.file.bytes().len() as u64 {
-                self.check_low(&at, symbol)?;
-            }
-            if matches!(row.value, Value::Marker) {
-                continue;
-            }
-            let endian = self.arch.endian;
-            let addend = match with_addend {
-                true => raw.addend,
-                false => row
-                    .implicit_addend(endian, self.field(site, raw.offset))
-                    .map_err(|error| self.failed(&at, error))?,
-            };
-            if with_addend && load.wants_zero_fields && self.is_nonzero(&at) {
-                return Err(self.nonzero(&at));
-            }
-            let mut values = Values {
-                symbol,
-                addend,
-                place: site.address.wrapping_add(raw.offset),
-                gp: self.pointers.module,
-                ..Values::default()
-            };
-            if !plain {
-                values = self.redirect(&at, values)?;
-            } else if needs_slot(row) {
-                let error = RelocError::Unsupported { name: row.name };
-                return Err(self.failed(&at, error));
-            }
-            if let Some(erratum) = erratum
-                && self.avoid_erratum(erratum, &at, &values)?
-            {
-                continue;
-            }
-            let read = match row.loader_value {
-                Some(_) => &row.as_loader_reads(),
-                None => row,
-            };
-            let bytes = self.field(site, raw.offset);
-            read.apply(endian, bytes, &values)
-                .map_err(|error| self.failed(&at, error))?;
+        let Some(row) = self.arch.relocation(raw.number) else {
+            return Err(Error::UnknownRelocation {
+                section: self.file.describe(site.id),
+                offset: raw.offset,
+                number: raw.number,
+            });
+        };
+        let at = At { site, raw, row };
+        let Some(&symbol) = self.values.get(raw.symbol as usize) else {
+            return Err(Error::NoSymbol {
+                section: self.file.describe(site.id),
+                offset: raw.offset,
+                symbol: raw.symbol,
+            });
+        };
+        // no kernel has its modules this low: such a value is an offset, or worth a second look
+        if symbol < self.file.bytes().len() as u64 {
+            self.check_low(&at, symbol)?;
         }
-        Ok(())
+        if matches!(row.value, Value::Marker) {
+            return Ok(());
+        }
+        let endian = self.arch.endian;
+        let addend = match with_addend {
+            true => raw.addend,
+            false => row
+                .implicit_addend(endian, self.field(site, raw.offset))
+                .map_err(|error| self.failed(&at, error))?,
+        };
+        if with_addend && load.wants_zero_fields && self.is_nonzero(&at) {
+            return Err(self.nonzero(&at));
+        }
+        let mut values = Values {
+            symbol,
+            addend,
+            place: site.address.wrapping_add(raw.offset),
+            gp: self.pointers.module,
+            ..Values::default()
+        };
+        if !plain {
+            values = self.redirect(&at, values)?;
+        } else if needs_slot(row) {
+            let error = RelocError::Unsupported { name: row.name };
+            return Err(self.failed(&at, error));
+        }
+        if let Some(erratum) = erratum
+            && self.avoid_erratum(erratum, &at, &values)?
+        {
+            return Ok(());
+        }
+        let read = match row.loader_value {
+            Some(_) => &row.as_loader_reads(),
+            None => row,
+        };
+        let bytes = self.field(site, raw.offset);
+        read.apply(endian, bytes, &values)
+            .map_err(|error| self.failed(&at, error))
     }
 
     /// The bytes from a place in a section to the section's end; none if it is outside.

@@ -2,6 +2,8 @@
 //!
 //! Source: gABI, chapters 4 and 5. All readers return `None` past the end of their bytes.
 
+use core::ffi::CStr;
+
 use klink_arch::{Class, Endian};
 
 /// `ET_REL`.
@@ -227,9 +229,7 @@ pub(crate) struct RawRelocation {
 pub(crate) fn c_string(table: &[u8], at: u32) -> Option<&[u8]> {
     let rest = table.get(usize::try_from(at).ok()?..)?;
     let rest = rest.get(..MAX_NAME).unwrap_or(rest);
-    rest.split(|&byte| byte == 0)
-        .next()
-        .filter(|name| name.len() < rest.len())
+    CStr::from_bytes_until_nul(rest).ok().map(CStr::to_bytes)
 }
 
 /// Bytes of the longest name that is taken. Linux ends symbols at 511 (`KSYM_NAME_LEN`); without

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 use klink_arch::LoaderPointer;
 
-use crate::elf::{RawSymbol, SHN_ABS, SHN_UNDEF, STB_WEAK, c_string};
+use crate::elf::{RawSymbol, SHN_ABS, SHN_UNDEF, STB_LOCAL, STB_WEAK, c_string};
 use crate::file::ModuleFile;
 use crate::id::{SectionId, SymbolId};
 use crate::known::Known;
@@ -49,8 +49,20 @@ impl<'a> ModuleFile<'a> {
         if gpl.is_none() && self.known(Known::Ksymtab).is_none() {
             return Vec::new();
         }
+        let known = [
+            Known::Ksymtab,
+            Known::KsymtabGpl,
+            Known::KsymtabStrings,
+            Known::Kcrctab,
+            Known::KcrctabGpl,
+        ];
+        let tables = known.map(|known| self.known(known));
+        let in_table = |symbol: &RawSymbol| {
+            let section = Some(SectionId(symbol.section.into()));
+            symbol.section == SHN_ABS || tables.contains(&section)
+        };
         let mut partial: HashMap<&[u8], Partial<'a>> = HashMap::new();
-        for (_, symbol) in self.raw_symbols() {
+        for (_, symbol) in self.raw_symbols().filter(|(_, symbol)| in_table(symbol)) {
             let Some(name) = self.raw_name(symbol) else {
                 continue;
             };
@@ -69,15 +81,14 @@ impl<'a> ModuleFile<'a> {
                 };
             }
         }
-        let defined = self
+        // a static symbol may have the name of an exported one
+        let global = self
             .raw_symbols()
-            .filter(|(_, symbol)| symbol.section != SHN_UNDEF);
-        let found = defined.filter_map(|(id, symbol)| {
+            .filter(|(_, symbol)| symbol.section != SHN_UNDEF && symbol.bind() != STB_LOCAL);
+        let found = global.filter_map(|(id, symbol)| {
             let name = self.raw_name(symbol)?;
-            // a static symbol may have the name of an exported one
-            let export = partial.get_mut(name).filter(|export| export.exported)?;
-            export.exported = symbol.bind() == crate::elf::STB_LOCAL;
-            (!export.exported).then_some(FileExport {
+            let export = partial.remove(name).filter(|export| export.exported)?;
+            Some(FileExport {
                 name,
                 symbol: id,
                 gpl_only: export.gpl_only,

@@ -47,6 +47,8 @@ known! {
     Ksymtab = b"__ksymtab",
     /// Symbols exported to modules with a GPL-compatible licence.
     KsymtabGpl = b"__ksymtab_gpl",
+    /// The names of exported symbols and of their namespaces.
+    KsymtabStrings = b"__ksymtab_strings",
     /// CRCs of the exported symbols.
     Kcrctab = b"__kcrctab",
     /// The same of `__ksymtab_gpl`.

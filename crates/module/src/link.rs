@@ -7,6 +7,7 @@ use klink_arch::{Arch, LoaderPointer};
 use crate::error::Error;
 use crate::id::{BlockId, SectionId, SymbolId};
 use crate::kallsyms;
+use crate::known::Known;
 use crate::layout::range;
 use crate::params::Kind;
 use crate::placement::{Memory, Placement};
@@ -106,6 +107,9 @@ impl<'p, 'f, 'a, M: Memory> Linked<'p, 'f, 'a, M> {
     /// The addresses of the kernel's functions that set parameters, and what they do.
     pub(crate) fn parameter_kinds(&self) -> Vec<(u64, Kind)> {
         let file = self.plan.file();
+        if file.known(Known::Param).is_none() {
+            return Vec::new();
+        }
         let word = file.arch().class.into();
         let kinds = self.uses.iter().filter_map(|used| {
             let kind = Kind::of_symbol(file.symbol_name(used.symbol), word)?;

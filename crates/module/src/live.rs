@@ -45,6 +45,7 @@ use klink_tables::Numbers;
 
 use crate::error::Error;
 use crate::host::{Host, LoadError};
+use crate::id::SymbolId;
 use crate::license;
 use crate::link::Linked;
 use crate::modules::{Modules, State};
@@ -63,16 +64,43 @@ pub enum WithInit {}
 pub enum InitDiscarded {}
 
 /// A section of a loaded module, as `/sys/module/NAME/sections` shows it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LiveSection {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LiveSection<'l> {
     /// Its name; several may have the same.
-    pub name: String,
+    pub name: &'l str,
     /// Its run address.
     pub address: u64,
     /// Bytes.
     pub size: u64,
     /// The region that it is in.
     pub region: RegionKind,
+}
+
+/// The sections of a loaded module, and their names one behind the other.
+#[derive(Debug, Default)]
+struct Sections {
+    names: String,
+    all: Vec<PlacedSection>,
+}
+
+/// A [`LiveSection`] whose name is a part of [`Sections::names`].
+#[derive(Debug)]
+struct PlacedSection {
+    name: Range<usize>,
+    address: u64,
+    size: u64,
+    region: RegionKind,
+}
+
+impl Sections {
+    fn iter(&self) -> impl Iterator<Item = LiveSection<'_>> {
+        self.all.iter().map(|section| LiveSection {
+            name: self.names.get(section.name.clone()).unwrap_or_default(),
+            address: section.address,
+            size: section.size,
+            region: section.region,
+        })
+    }
 }
 
 /// A module whose init has returned.
@@ -87,7 +115,7 @@ struct Held<M> {
     id: ModuleId,
     blocks: Vec<Block>,
     memory: Vec<Option<M>>,
-    sections: Vec<LiveSection>,
+    sections: Sections,
     numbers: Numbers,
     machine: u16,
     tables: Vec<LiveTable>,
@@ -194,36 +222,48 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
     }
 
     /// The functions that `struct module` names. Its places for them depend on the kernel's
-    /// configuration; the symbols that fill them do not (Linux, `scripts/mod/modpost.c`, add_header).
+    /// configuration; the symbols that its relocations fill them with do not (Linux,
+    /// `scripts/mod/modpost.c`, add_header).
     fn functions(&self) -> Functions {
         let mut functions = Functions::default();
         let file = self.plan().file();
-        for (id, symbol) in file.raw_symbols() {
-            if symbol.section == crate::elf::SHN_UNDEF || symbol.bind() == crate::elf::STB_LOCAL {
-                continue;
-            }
-            let slot = match file.raw_name(symbol) {
-                Some(b"init_module") => &mut functions.init,
-                Some(b"cleanup_module") => &mut functions.exit,
+        let Some(module) = file.this_module() else {
+            return functions;
+        };
+        let sections = file.sections().iter();
+        let of_module = sections.filter(|section| section.info == module.0);
+        let relocations = of_module.filter_map(|section| Some(file.relocations(section)?.1));
+        for relocation in relocations.flatten() {
+            let symbol = SymbolId(relocation.symbol);
+            let slot = match file.symbol_name(symbol) {
+                b"init_module" => &mut functions.init,
+                b"cleanup_module" => &mut functions.exit,
                 _ => continue,
             };
-            *slot = self.symbol_address(id);
+            *slot = self.symbol_address(symbol);
         }
         functions
     }
 
-    fn live_sections(&self) -> Vec<LiveSection> {
+    fn live_sections(&self) -> Sections {
         let plan = self.plan();
-        let sections = plan.places().filter_map(|(id, place)| {
-            let name = plan.file().section_name(plan.file().section(id)?);
-            Some(LiveSection {
-                name: String::from_utf8_lossy(name).into_owned(),
-                address: self.section_address(id)?,
+        let mut sections = Sections::default();
+        for (id, place) in plan.places() {
+            let name = plan
+                .file()
+                .section(id)
+                .map(|section| plan.file().section_name(section));
+            let start = sections.names.len();
+            let name = String::from_utf8_lossy(name.unwrap_or_default());
+            sections.names.push_str(&name);
+            sections.all.push(PlacedSection {
+                name: start..sections.names.len(),
+                address: self.section_address(id).unwrap_or(0),
                 size: plan.size(id),
                 region: place.region,
-            })
-        });
-        sections.collect()
+            });
+        }
+        sections
     }
 }
 
@@ -298,8 +338,8 @@ impl<M: Memory> Live<M, WithInit> {
                 *memory = None;
             }
         }
-        let kept = |section: &LiveSection| !freed.iter().any(|r| r.contains(&section.address));
-        state.sections.retain(kept);
+        let gone = |address| freed.iter().any(|range| range.contains(&address));
+        state.sections.all.retain(|section| !gone(section.address));
         let live = Live {
             state: self.state,
             stage: PhantomData,
@@ -345,9 +385,8 @@ impl<M: Memory, Stage> Live<M, Stage> {
     }
 
     /// Its sections, by number.
-    #[must_use]
-    pub fn sections(&self) -> &[LiveSection] {
-        &self.state.sections
+    pub fn sections(&self) -> impl Iterator<Item = LiveSection<'_>> {
+        self.state.sections.iter()
     }
 
     /// Its tables.

@@ -6,13 +6,14 @@
 //! split into what stays and what is about init; after init has returned, no entry is left that points
 //! at what is freed.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use klink_tables::catalog::{self, AfterInit};
 use klink_tables::orc::{self, OrcMut};
-use klink_tables::table::{Entry, EntryForm, TableMut, select};
+use klink_tables::table::{EntryForm, TableMut, remove};
 use klink_tables::{Numbers, eh_frame};
 
 use crate::file::ModuleFile;
@@ -24,7 +25,7 @@ use crate::plan::{Place, Plan};
 #[derive(Clone, Debug)]
 pub struct LiveTable {
     /// The name of its section.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// What klink knows about it.
     pub known: &'static catalog::Known,
     /// What the entries that hold addresses look like; `None`: they hold none.
@@ -60,6 +61,15 @@ impl LiveTable {
 
     fn is(&self, section: &str) -> bool {
         self.name == section
+    }
+
+    /// Only the first `left` entries count now; gives how many do not any more.
+    fn shorten(&mut self, left: u64) -> u64 {
+        let before = self.len();
+        let entry = self.form.map_or(0, |form| form.size() as u64);
+        self.size = left * entry;
+        self.late = 0;
+        before.saturating_sub(left)
     }
 }
 
@@ -107,14 +117,14 @@ impl<M: Memory> Tables<'_, M> {
     pub(crate) fn find(&mut self, plan: &Plan<'_, '_>) {
         let (file, numbers) = (plan.file(), self.numbers);
         for (id, place) in plan.places() {
-            let Some(section) = file.section(id) else {
+            let Some(section) = file.section(id).filter(|_| !place.region.is_init()) else {
                 continue;
             };
             let name = file.section_name(section);
-            let Some(known) = catalog::find(name).filter(|_| !place.region.is_init()) else {
+            let Some(known) = catalog::find(name) else {
                 continue;
             };
-            let Some(block) = self.block(place) else {
+            let Some(block) = block(self.blocks, place) else {
                 continue;
             };
             let (base, size) = (block.address(), plan.size(id));
@@ -122,7 +132,12 @@ impl<M: Memory> Tables<'_, M> {
             let bytes = bytes.unwrap_or_default();
             let form = known.form(file.arch().machine, numbers, bytes);
             self.tables.push(LiveTable {
-                name: String::from_utf8_lossy(name).into_owned(),
+                name: match known.section {
+                    catalog::SectionName::Is(name) => Cow::Borrowed(name),
+                    catalog::SectionName::StartsWith(_) => {
+                        String::from_utf8_lossy(name).into_owned().into()
+                    }
+                },
                 known,
                 form,
                 address: base.wrapping_add(place.offset),
@@ -133,37 +148,23 @@ impl<M: Memory> Tables<'_, M> {
         }
     }
 
-    fn block(&mut self, place: Place) -> Option<&mut M> {
-        self.blocks.get_mut(place.block.index())?.as_mut()
-    }
-
     /// Sorts the tables that are searched, and splits those that the kernel points into: entries
     /// about `init` come last.
     pub(crate) fn prepare(&mut self, init: &[Range<u64>]) {
-        for nth in 0..self.tables.len() {
-            let Some(table) = self.tables.get(nth).cloned() else {
-                break;
-            };
-            if table.is(".orc_unwind_ip") {
-                self.sort_orc(&table);
+        self.change_orc(|orc| orc.sort());
+        for table in self.tables.iter_mut() {
+            let split = table.known.after_init == AfterInit::Split;
+            if !split && !table.known.sorted || table.is(ORC_IP) {
                 continue;
             }
-            let (sorted, split) = (
-                table.known.sorted,
-                table.known.after_init == AfterInit::Split,
-            );
-            let late = self.edit(&table, |entries| {
-                if sorted {
+            let late = edit(self.blocks, self.numbers, table, |entries| {
+                if !split {
                     entries.sort();
+                    return 0;
                 }
-                match split {
-                    true => entries.as_table().len() - entries.split(init),
-                    false => 0,
-                }
+                entries.as_table().len() - entries.split(init)
             });
-            if let Some(slot) = self.tables.get_mut(nth) {
-                slot.late = late.unwrap_or(0) as u64;
-            }
+            table.late = late.unwrap_or(0) as u64;
         }
     }
 
@@ -172,112 +173,117 @@ impl<M: Memory> Tables<'_, M> {
     pub(crate) fn trim(&mut self, gone: &[Range<u64>]) -> u64 {
         let mut dropped = 0;
         for nth in 0..self.tables.len() {
-            let Some(table) = self.tables.get(nth).cloned() else {
+            let Some(table) = self.tables.get_mut(nth) else {
                 break;
             };
-            let left = match table.known.after_init {
-                AfterInit::Drop | AfterInit::Split => {
-                    self.edit(&table, |entries| entries.trim(gone) as u64)
-                }
-                AfterInit::DropWith(others) => self.trim_with(&table, others, gone),
+            match table.known.after_init {
+                AfterInit::DropWith(others) => dropped += self.trim_with(nth, others, gone),
                 AfterInit::Own => {
-                    dropped += self.trim_frames(&table, gone);
-                    None
+                    if let Some(block) = block(self.blocks, table.place) {
+                        let bytes = table.bytes(block.bytes());
+                        let emptied = eh_frame::trim(self.numbers, bytes, table.address, gone);
+                        dropped += emptied as u64;
+                    }
                 }
-                AfterInit::GoWith(_) | AfterInit::Nothing => None,
-            };
-            if let (Some(left), Some(form)) = (left, table.form)
-                && let Some(slot) = self.tables.get_mut(nth)
-            {
-                dropped += table.len() - left;
-                slot.size = left * form.size() as u64;
-                slot.late = 0;
+                AfterInit::Drop | AfterInit::Split => {
+                    let left = edit(self.blocks, self.numbers, table, |entries| {
+                        entries.trim(gone) as u64
+                    });
+                    dropped += left.map_or(0, |left| table.shorten(left));
+                }
+                AfterInit::GoWith(_) | AfterInit::Nothing => {}
             }
         }
         dropped
     }
 
-    /// Changes a table; `None` if its entries hold no addresses.
-    fn edit<T>(
-        &mut self,
-        table: &LiveTable,
-        change: impl FnOnce(&mut TableMut<'_>) -> T,
-    ) -> Option<T> {
-        let (form, numbers) = (table.form?, self.numbers);
-        let bytes = table.bytes(self.block(table.place)?.bytes());
-        let mut entries = TableMut::new(form, numbers, bytes, table.address);
-        Some(change(&mut entries))
-    }
-
-    /// Drops entries of a table and those of the same numbers in `others`, as far as there are these.
-    fn trim_with(
-        &mut self,
-        table: &LiveTable,
-        others: &[&str],
-        gone: &[Range<u64>],
-    ) -> Option<u64> {
-        let stays = |entry: &Entry<'_>| !points_into(*entry, gone);
-        let order = self.edit(table, |entries| {
-            if entries.as_table().entries().all(|entry| stays(&entry)) {
-                return None;
-            }
-            let kept = entries.as_table().entries().filter(stays);
-            let order: Vec<usize> = kept.map(|entry| entry.index()).collect();
-            entries.select(&order);
-            Some(order)
-        })?;
-        let Some(order) = order else {
-            return Some(table.len());
-        };
-        for other in others {
-            self.select_partner(other, table.len(), &order);
-        }
-        Some(order.len() as u64)
-    }
-
-    /// Keeps the entries with the numbers `order` of a table that had `count` of them, if there is one of
-    /// this name: symbols without CRCs have no table of these.
-    fn select_partner(&mut self, name: &str, count: u64, order: &[usize]) -> Option<()> {
-        let nth = self.tables.iter().position(|table| table.is(name))?;
-        let partner = self.tables.get(nth)?.clone();
-        let size = partner.size.checked_div(count).filter(|&size| size > 0)?;
-        let bytes = partner.bytes(self.block(partner.place)?.bytes());
-        select(bytes, usize::try_from(size).ok()?, order);
-        self.tables.get_mut(nth)?.size = order.len() as u64 * size;
-        Some(())
-    }
-
-    fn trim_frames(&mut self, table: &LiveTable, gone: &[Range<u64>]) -> u64 {
-        let numbers = self.numbers;
-        let Some(block) = self.block(table.place) else {
+    /// Drops entries of a table and those of the same numbers in `others`, as far as there are these: symbols
+    /// without CRCs have no table of these. Gives the number of dropped ones.
+    fn trim_with(&mut self, nth: usize, others: &[&str], gone: &[Range<u64>]) -> u64 {
+        let Some(table) = self.tables.get_mut(nth) else {
             return 0;
         };
-        let bytes = table.bytes(block.bytes());
-        eh_frame::trim(numbers, bytes, table.address, gone) as u64
+        let count = table.len();
+        let of_orc = table.is(ORC_IP);
+        if of_orc && let Some(left) = self.change_orc(|orc| orc.trim(gone) as u64) {
+            return self.shorten(nth, others, count, left);
+        }
+        let Some(table) = self.tables.get_mut(nth) else {
+            return 0;
+        };
+        let runs = edit(self.blocks, self.numbers, table, |entries| {
+            let runs = entries.as_table().runs_into(gone);
+            entries.remove(&runs);
+            runs
+        });
+        let runs = runs.unwrap_or_default();
+        for partner in self
+            .tables
+            .iter()
+            .filter(|table| others.contains(&&*table.name))
+        {
+            let size = partner.size.checked_div(count).filter(|&size| size > 0);
+            let block = block(self.blocks, partner.place);
+            if let Some((size, block)) = size.zip(block) {
+                remove(partner.bytes(block.bytes()), size as usize, &runs);
+            }
+        }
+        let dropped: usize = runs.iter().map(ExactSizeIterator::len).sum();
+        self.shorten(nth, others, count, count - dropped as u64)
     }
 
-    /// Sorts the two halves of x86's unwind table together.
-    fn sort_orc(&mut self, ips: &LiveTable) -> Option<()> {
+    /// Of the `count` entries of a table, and of those that go with them in `others`, only `left` count
+    /// now. Gives how many do not any more.
+    fn shorten(&mut self, nth: usize, others: &[&str], count: u64, left: u64) -> u64 {
+        if count == left {
+            return 0;
+        }
+        for partner in self
+            .tables
+            .iter_mut()
+            .filter(|table| others.contains(&&*table.name))
+        {
+            partner.size = partner.size.checked_div(count).unwrap_or(0) * left;
+        }
+        self.tables
+            .get_mut(nth)
+            .map_or(0, |table| table.shorten(left))
+    }
+
+    /// Changes the two halves of x86's unwind table together.
+    fn change_orc<T>(&mut self, change: impl FnOnce(&mut OrcMut<'_>) -> T) -> Option<T> {
         let form = orc::form(self.machine)?;
-        let entries = self.tables.iter().find(|table| table.is(".orc_unwind"))?;
+        let find = |name| self.tables.iter().find(|table| table.is(name));
+        let (ips, entries) = (find(ORC_IP)?, find(".orc_unwind")?);
+        let (ip_range, range) = (
+            range(ips.place, ips.size)?,
+            range(entries.place, entries.size)?,
+        );
         if entries.place.block != ips.place.block {
             return None;
         }
-        let ranges = [
-            range(ips.place, ips.size)?,
-            range(entries.place, entries.size)?,
-        ];
-        let numbers = self.numbers;
-        let block = self.block(ips.place)?;
-        let [ip_bytes, entry_bytes] = block.bytes().get_disjoint_mut(ranges).ok()?;
-        let mut orc = OrcMut::new(form, numbers, ip_bytes, ips.address, entry_bytes).ok()?;
-        orc.sort();
-        Some(())
+        let block = block(self.blocks, ips.place)?;
+        let [ip_bytes, bytes] = block.bytes().get_disjoint_mut([ip_range, range]).ok()?;
+        let mut orc = OrcMut::new(form, self.numbers, ip_bytes, ips.address, bytes).ok()?;
+        Some(change(&mut orc))
     }
 }
 
-fn points_into(entry: Entry<'_>, ranges: &[Range<u64>]) -> bool {
-    entry
-        .targets()
-        .any(|target| ranges.iter().any(|range| range.contains(&target)))
+const ORC_IP: &str = ".orc_unwind_ip";
+
+fn block<M>(blocks: &mut [Option<M>], place: Place) -> Option<&mut M> {
+    blocks.get_mut(place.block.index())?.as_mut()
+}
+
+/// Changes a table; `None` if its entries hold no addresses.
+fn edit<M: Memory, T>(
+    blocks: &mut [Option<M>],
+    numbers: Numbers,
+    table: &LiveTable,
+    change: impl FnOnce(&mut TableMut<'_>) -> T,
+) -> Option<T> {
+    let form = table.form?;
+    let bytes = table.bytes(block(blocks, table.place)?.bytes());
+    let mut entries = TableMut::new(form, numbers, bytes, table.address);
+    Some(change(&mut entries))
 }

@@ -62,9 +62,10 @@ fn no_table_points_at_freed_memory() {
                 assert_eq!(live.dropped_entries(), 2, "{} {policy:?}", small.name);
                 assert!(live.freed() > 0);
             }
-            let names = live.sections().iter().map(|section| section.name.as_str());
-            assert_eq!(names.clone().any(|name| name == ".init.text"), keeps_init);
-            assert!(names.clone().any(|name| name == ".exit.text") == policy.unload || keeps_init);
+            let names = live.sections().map(|section| section.name);
+            let names: Vec<&str> = names.collect();
+            assert_eq!(names.contains(&".init.text"), keeps_init);
+            assert!(names.contains(&".exit.text") == policy.unload || keeps_init);
         }
     }
 }
@@ -377,8 +378,7 @@ fn variable(
         .unwrap();
     let section = live
         .sections()
-        .iter()
-        .find(|live| Ok(live.name.as_str()) == section.name())
+        .find(|live| Ok(live.name) == section.name())
         .unwrap();
     let address = section.address + symbol.address();
     let bytes = live.blocks().find_map(|(_, memory)| {

@@ -2,6 +2,7 @@
 //! (Linux, `include/linux/moduleparam.h`, `__MODULE_INFO`). Strings may be padded with further zero
 //! bytes. The last one need not end in one: the kernel reads no further than the section.
 
+use core::ffi::CStr;
 use core::iter::FusedIterator;
 
 /// An entry of `.modinfo`.
@@ -39,8 +40,15 @@ pub fn entries(section: &[u8]) -> Entries<'_> {
 /// ```
 #[must_use]
 pub fn value<'a>(section: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    let mut found = entries(section).filter(|entry| entry.key == key);
-    found.next().map(|entry| entry.value)
+    let mut rest = section;
+    while !rest.is_empty() {
+        let (string, behind) = first_string(rest);
+        if let Some([b'=', value @ ..]) = string.strip_prefix(key) {
+            return Some(value);
+        }
+        rest = behind;
+    }
+    None
 }
 
 /// The modules that must be loaded before this one: the names in `depends=`, in order, which modpost
@@ -69,9 +77,8 @@ impl<'a> Iterator for Entries<'a> {
 
     fn next(&mut self) -> Option<Entry<'a>> {
         while !self.rest.is_empty() {
-            let end = self.rest.iter().position(|&byte| byte == 0);
-            let (string, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-            self.rest = rest.get(1..).unwrap_or_default();
+            let (string, rest) = first_string(self.rest);
+            self.rest = rest;
             if let Some(equals) = string.iter().position(|&byte| byte == b'=') {
                 return Some(Entry {
                     key: &string[..equals],
@@ -84,3 +91,14 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl FusedIterator for Entries<'_> {}
+
+/// The bytes up to the first zero byte, and those behind it.
+fn first_string(bytes: &[u8]) -> (&[u8], &[u8]) {
+    match CStr::from_bytes_until_nul(bytes) {
+        Ok(string) => {
+            let string = string.to_bytes();
+            (string, bytes.get(string.len() + 1..).unwrap_or_default())
+        }
+        Err(_) => (bytes, &[]),
+    }
+}

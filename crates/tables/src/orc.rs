@@ -14,7 +14,8 @@ use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::table::{Encoding, EntryForm, Field, FormRow, Table, TableMut, select};
+use crate::number::ByteOrder;
+use crate::table::{Encoding, EntryForm, Field, FormRow, Table, TableMut, remove, runs, select};
 use crate::{Numbers, machine};
 
 /// `.orc_unwind_ip`: the address of the first byte of code that the entry is about.
@@ -90,8 +91,18 @@ const SAYS_SOMETHING: u32 = 1 << 31;
 #[derive(Debug)]
 pub struct OrcMut<'a> {
     form: &'static OrcForm,
-    ips: TableMut<'a>,
+    numbers: Numbers,
+    ips: &'a mut [u8],
+    address: u64,
     entries: &'a mut [u8],
+}
+
+/// Entries next to each other that are in order.
+#[derive(Clone, Debug)]
+struct Run {
+    numbers: Range<usize>,
+    first: u64,
+    last: u64,
 }
 
 impl<'a> OrcMut<'a> {
@@ -109,7 +120,9 @@ impl<'a> OrcMut<'a> {
         check(form, ips.len(), entries.len())?;
         Ok(Self {
             form,
-            ips: TableMut::new(&IP, numbers, ips, address),
+            numbers,
+            ips,
+            address,
             entries,
         })
     }
@@ -117,10 +130,124 @@ impl<'a> OrcMut<'a> {
     /// Sorts both by address. Of entries about the same one those that say nothing come first, in their
     /// order, and then the others, the last first: so does `sorttable`.
     pub fn sort(&mut self) {
+        // there is one run for each section of code of each object: to put these into order is enough,
+        // unless two of them are about the same code
+        let mut runs = self.runs();
+        if runs.len() < 2 {
+            return;
+        }
+        runs.sort_unstable_by_key(|run| {
+            let start = run.numbers.start;
+            (run.first, !self.says_nothing(start), start)
+        });
+        let apart = |pair: &[Run]| self.are_apart(&pair[0], &pair[1]);
+        match runs.windows(2).all(apart) {
+            true => self.put_runs(&runs),
+            false => self.sort_entries(),
+        }
+    }
+
+    /// Drops the entries about addresses in the ranges `gone`, and those that say nothing about what is
+    /// behind the end of one. Both arrays keep their size; gives the number of entries that count.
+    pub fn trim(&mut self, gone: &[Range<u64>]) -> usize {
+        let touched: Vec<Range<u64>> = gone
+            .iter()
+            .map(|range| range.start..range.end.saturating_add(1))
+            .collect();
+        let table = Table::new(&IP, self.numbers, self.ips, self.address);
+        let Some(first) = table.position_into(&touched) else {
+            return table.len();
+        };
+        let goes = |number: &usize| {
+            let address = table.get(*number).and_then(|ip| ip.key());
+            address.is_some_and(|address| {
+                gone.iter().any(|range| {
+                    range.contains(&address) || range.end == address && self.says_nothing(*number)
+                })
+            })
+        };
+        let runs = runs((first..table.len()).filter(goes));
+        remove(self.entries, self.form.size, &runs);
+        TableMut::new(&IP, self.numbers, self.ips, self.address).remove(&runs)
+    }
+
+    fn says_nothing(&self, number: usize) -> bool {
+        let size = self.form.size;
+        let entry = number
+            .checked_mul(size)
+            .and_then(|start| self.entries.get(start..start + size));
+        entry.is_some_and(|entry| self.form.says_nothing(entry))
+    }
+
+    /// The runs that are in order, as long as possible.
+    fn runs(&self) -> Vec<Run> {
+        let mut runs = Vec::new();
+        let mut place = self.address;
+        let addresses = self.ips.chunks_exact(IP.size()).map(|ip| {
+            let distance = self.numbers.endian.u32(ip, 0).unwrap_or_default();
+            let address = place.wrapping_add_signed(distance.cast_signed().into());
+            place = place.wrapping_add(IP.size() as u64);
+            self.numbers.word.cut(address)
+        });
+        let mut run: Option<Run> = None;
+        for (number, address) in addresses.enumerate() {
+            match &mut run {
+                Some(run)
+                    if run.last < address
+                        || run.last == address && self.says_nothing(number - 1) =>
+                {
+                    run.last = address;
+                    run.numbers.end = number + 1;
+                }
+                _ => runs.extend(run.replace(Run {
+                    numbers: number..number + 1,
+                    first: address,
+                    last: address,
+                })),
+            }
+        }
+        runs.extend(run);
+        runs
+    }
+
+    /// Whether all of `a` belongs in front of all of `b`.
+    fn are_apart(&self, a: &Run, b: &Run) -> bool {
+        a.last < b.first
+            || a.last == b.first
+                && self.says_nothing(a.numbers.end - 1)
+                && (a.numbers.start < b.numbers.start || !self.says_nothing(b.numbers.start))
+    }
+
+    /// Puts the entries of the runs behind each other.
+    fn put_runs(&mut self, runs: &[Run]) {
+        let (ips, entries) = (self.ips.to_vec(), self.entries.to_vec());
+        let (ip_size, size) = (IP.size(), self.form.size);
+        let mut to = 0;
+        for Run { numbers, .. } in runs {
+            let (from, until) = (numbers.start, numbers.end);
+            let moved = (to as i64 - from as i64).wrapping_mul(ip_size as i64) as u32;
+            let new = self.ips.get_mut(to * ip_size..).unwrap_or_default();
+            let old = ips.get(from * ip_size..until * ip_size).unwrap_or_default();
+            for (new, old) in new.chunks_exact_mut(ip_size).zip(old.chunks_exact(ip_size)) {
+                let distance = self.numbers.endian.u32(old, 0).unwrap_or_default();
+                new.copy_from_slice(&self.numbers.endian.of_u32(distance.wrapping_sub(moved)));
+            }
+            let end = to + until - from;
+            let new = self.entries.get_mut(to * size..end * size);
+            if let (Some(new), Some(old)) = (new, entries.get(from * size..until * size)) {
+                new.copy_from_slice(old);
+            }
+            to = end;
+        }
+    }
+
+    /// Sorts entry by entry.
+    fn sort_entries(&mut self) {
+        let ips = Table::new(&IP, self.numbers, self.ips, self.address);
         let entries = self.entries.chunks_exact(self.form.size);
-        let addresses = self.ips.as_table().entries();
         // of entries that say something the last comes first, so their numbers count backwards
-        let mut order: Vec<(u64, u32)> = addresses
+        let mut order: Vec<(u64, u32)> = ips
+            .entries()
             .zip(entries)
             .zip(0..SAYS_SOMETHING)
             .map(|((ip, entry), index)| {
@@ -131,34 +258,14 @@ impl<'a> OrcMut<'a> {
                 (ip.key().unwrap_or(0), rank)
             })
             .collect();
-        if order.is_sorted() {
-            return;
-        }
-        // one run for each section of code: a sort that finds these has little left to do
         order.sort();
         let number = |(_, rank): (u64, u32)| match rank < SAYS_SOMETHING {
             true => rank as usize,
             false => (u32::MAX - rank) as usize,
         };
-        self.select(&order.into_iter().map(number).collect::<Vec<_>>());
-    }
-
-    /// Drops the entries about addresses in the ranges `gone`. Both arrays keep their size; gives the
-    /// number of entries that count.
-    pub fn trim(&mut self, gone: &[Range<u64>]) -> usize {
-        let within = |address: Option<u64>| {
-            address.is_some_and(|address| gone.iter().any(|range| range.contains(&address)))
-        };
-        let ips = self.ips.as_table().entries();
-        let kept = ips.filter(|ip| !within(ip.key()));
-        let order: Vec<usize> = kept.map(|ip| ip.index()).collect();
-        self.select(&order);
-        order.len()
-    }
-
-    fn select(&mut self, order: &[usize]) {
-        self.ips.select(order);
-        select(self.entries, self.form.size, order);
+        let order: Vec<usize> = order.into_iter().map(number).collect();
+        TableMut::new(&IP, self.numbers, self.ips, self.address).select(&order);
+        select(self.entries, self.form.size, &order);
     }
 }
 

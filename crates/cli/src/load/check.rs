@@ -70,7 +70,7 @@ impl Check {
                 let Some(known) = catalog::find(section.name.as_bytes()) else {
                     continue;
                 };
-                let bytes = contents(module, section);
+                let bytes = contents(module, &section);
                 let Some(form) = known.form(arch.machine, numbers, bytes) else {
                     continue;
                 };
@@ -95,7 +95,7 @@ impl Walk {
 }
 
 /// The bytes of a table that count: entries that were dropped are behind them.
-fn contents<'l>(module: &'l Live<Simulated, InitDiscarded>, section: &LiveSection) -> &'l [u8] {
+fn contents<'l>(module: &'l Live<Simulated, InitDiscarded>, section: &LiveSection<'_>) -> &'l [u8] {
     let mut tables = module.tables().iter();
     let table = tables.find(|table| table.address == section.address);
     let size = table.map_or(section.size, |table| table.size);

@@ -61,27 +61,25 @@ impl<'a> TableMut<'a> {
         self.select(&order);
     }
 
-    /// Keeps the entries for which `keep` says so, in their order, at the front of the table. The bytes
-    /// behind them are zeroed. Gives the number of entries that are left.
-    pub fn retain(&mut self, keep: impl Fn(Entry<'_>) -> bool) -> usize {
-        let table = self.as_table();
-        // most tables keep all
-        let Some(first) = table.entries().position(|entry| !keep(entry)) else {
-            return table.len();
-        };
-        let behind = table.entries().skip(first + 1);
-        let behind = behind
-            .filter(|entry| keep(*entry))
-            .map(|entry| entry.index());
-        let kept: Vec<usize> = (0..first).chain(behind).collect();
-        self.select(&kept);
-        kept.len()
+    /// Drops the entries that point into one of the ranges of addresses `gone`; the others keep their
+    /// order. Gives the number of entries that are left.
+    pub fn trim(&mut self, gone: &[Range<u64>]) -> usize {
+        let runs = self.as_table().runs_into(gone);
+        self.remove(&runs)
     }
 
-    /// Drops the entries that point into one of the ranges of addresses `gone`. Gives the number of
-    /// entries that are left; see [`TableMut::retain`].
-    pub fn trim(&mut self, gone: &[Range<u64>]) -> usize {
-        self.retain(|entry| !entry.points_into(gone))
+    /// Drops the entries with the numbers in `runs`, which rise and do not overlap, and corrects those
+    /// that count from their own place. The bytes behind those that are left are zeroed. Gives the number
+    /// of these.
+    pub fn remove(&mut self, runs: &[Range<usize>]) -> usize {
+        let (size, fields, numbers) = (self.form.size(), self.form.fields(), self.numbers);
+        remove_with(self.bytes, size, runs, |moved, distance| {
+            for entry in moved.chunks_exact_mut(size) {
+                for field in fields {
+                    field.moved(numbers, entry, distance);
+                }
+            }
+        })
     }
 
     /// Puts the entries that point into one of the ranges `later` behind all others; apart from that
@@ -89,7 +87,7 @@ impl<'a> TableMut<'a> {
     /// as tables of their own, of which the second one ends when init does.
     pub fn split(&mut self, later: &[Range<u64>]) -> usize {
         let table = self.as_table();
-        if !table.entries().any(|entry| entry.points_into(later)) {
+        if table.position_into(later).is_none() {
             return table.len();
         }
         let (mut order, behind): (Vec<_>, Vec<_>) =
@@ -134,4 +132,39 @@ pub fn select(bytes: &mut [u8], size: usize, order: &[usize]) {
             None => new.fill(0),
         }
     }
+}
+
+/// The same as [`TableMut::remove`] for an array whose entries hold no addresses and go with those of
+/// a table. An entry is `size` bytes.
+pub fn remove(bytes: &mut [u8], size: usize, runs: &[Range<usize>]) -> usize {
+    remove_with(bytes, size, runs, |_, _| {})
+}
+
+/// Drops entries; `moved` is told the bytes of those that moved together, and how far, in bytes.
+fn remove_with(
+    bytes: &mut [u8],
+    size: usize,
+    runs: &[Range<usize>],
+    mut moved: impl FnMut(&mut [u8], i64),
+) -> usize {
+    let count = bytes.len() / size;
+    let Some(first) = runs.first() else {
+        return count;
+    };
+    let mut left = first.start.min(count);
+    let behind = runs.iter().skip(1).map(|run| run.start).chain([count]);
+    for (run, end) in runs.iter().zip(behind) {
+        let start = run.end.clamp(left, count);
+        let end = end.clamp(start, count);
+        bytes.copy_within(start * size..end * size, left * size);
+        let now = left * size..(left + end - start) * size;
+        let distance = (start - left) as i64 * size as i64;
+        moved(bytes.get_mut(now).unwrap_or_default(), -distance);
+        left += end - start;
+    }
+    bytes
+        .get_mut(left * size..count * size)
+        .unwrap_or_default()
+        .fill(0);
+    left
 }

@@ -78,8 +78,14 @@ impl Field {
         }
     }
 
+    /// The same field, written so.
+    pub(crate) const fn written(&self, encoding: Encoding) -> Self {
+        Self { encoding, ..*self }
+    }
+
     /// The address in the field of the entry `bytes`, which is at address `entry`, without flags.
     /// `None`: there is none in it, or the entry is too short.
+    #[inline(always)]
     pub(crate) fn read(&self, numbers: Numbers, bytes: &[u8], entry: u64) -> Option<u64> {
         let place = entry.wrapping_add(self.offset as u64);
         let Numbers { word, endian } = numbers;

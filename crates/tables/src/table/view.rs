@@ -1,10 +1,11 @@
 //! Reading a table.
 
+use alloc::vec::Vec;
 use core::iter::FusedIterator;
 use core::ops::Range;
 
-use super::EntryForm;
-use crate::Numbers;
+use super::{Encoding, EntryForm, Field};
+use crate::{Endian, Numbers};
 
 /// A table in memory or in a file, with the address that it has when the kernel runs.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +80,65 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The number of the first entry of which a field points into one of `ranges`.
+    #[must_use]
+    pub fn position_into(&self, ranges: &[Range<u64>]) -> Option<usize> {
+        let hull = hull(ranges);
+        let within = |address: u64| {
+            hull.contains(&address) && ranges.iter().any(|range| range.contains(&address))
+        };
+        let fields = self.form.fields().iter();
+        fields
+            .filter_map(|field| self.position_of(field, within))
+            .min()
+    }
+
+    /// The numbers of all such entries, as rising runs.
+    #[must_use]
+    pub fn runs_into(&self, ranges: &[Range<u64>]) -> Vec<Range<usize>> {
+        // most tables have none, and that is quickly said
+        let Some(first) = self.position_into(ranges) else {
+            return Vec::new();
+        };
+        let entries = Entries {
+            table: *self,
+            next: first,
+        };
+        runs(
+            entries
+                .filter(|entry| entry.points_into(ranges))
+                .map(|entry| entry.index()),
+        )
+    }
+
+    /// The number of the first entry whose field holds an address of which `hit` says so.
+    fn position_of(&self, field: &Field, hit: impl Fn(u64) -> bool) -> Option<usize> {
+        // the most frequent ones in loops of their own, in which nothing is left to decide
+        match (field.encoding, self.numbers.endian) {
+            (Encoding::Place32, Endian::Little) => {
+                let (numbers, field) = (little(self.numbers), field.written(Encoding::Place32));
+                self.position(|entry, at| field.read(numbers, entry, at).is_some_and(&hit))
+            }
+            (Encoding::Word, Endian::Little) => {
+                let (numbers, field) = (little(self.numbers), field.written(Encoding::Word));
+                self.position(|entry, at| field.read(numbers, entry, at).is_some_and(&hit))
+            }
+            _ => self.position(|entry, at| field.read(self.numbers, entry, at).is_some_and(&hit)),
+        }
+    }
+
+    /// The number of the first entry of which `hit` says so, given its bytes and its address.
+    #[inline(always)]
+    fn position(&self, hit: impl Fn(&[u8], u64) -> bool) -> Option<usize> {
+        let size = self.form.size();
+        let mut next = self.address;
+        self.bytes.chunks_exact(size).position(|entry| {
+            let at = next;
+            next = next.wrapping_add(size as u64);
+            hit(entry, at)
+        })
+    }
+
     /// Whether the keys rise, so that the table can be searched.
     #[must_use]
     pub fn is_sorted(&self) -> bool {
@@ -116,6 +176,33 @@ impl<'a> Table<'a> {
         }
         self.get(low.checked_sub(1)?)
     }
+}
+
+/// The same in little-endian.
+const fn little(numbers: Numbers) -> Numbers {
+    Numbers {
+        endian: Endian::Little,
+        ..numbers
+    }
+}
+
+/// Rising numbers as runs.
+pub(crate) fn runs(numbers: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some(last) if last.end == number => last.end += 1,
+            _ => runs.push(number..number + 1),
+        }
+    }
+    runs
+}
+
+/// The least range with all of `ranges` in it.
+fn hull(ranges: &[Range<u64>]) -> Range<u64> {
+    let start = ranges.iter().map(|range| range.start).min();
+    let end = ranges.iter().map(|range| range.end).max();
+    start.unwrap_or(0)..end.unwrap_or(0)
 }
 
 /// An entry of a [`Table`].

@@ -130,18 +130,15 @@ impl<'a> OrcMut<'a> {
     /// Sorts both by address. Of entries about the same one those that say nothing come first, in their
     /// order, and then the others, the last first: so does `sorttable`.
     pub fn sort(&mut self) {
-        // there is one run for each section of code of each object: to put these into order is enough,
-        // unless two of them are about the same code
         let mut runs = self.runs();
-        if runs.len() < 2 {
-            return;
-        }
         runs.sort_unstable_by_key(|run| {
             let start = run.numbers.start;
             (run.first, !self.says_nothing(start), start)
         });
-        let apart = |pair: &[Run]| self.are_apart(&pair[0], &pair[1]);
-        match runs.windows(2).all(apart) {
+        match runs
+            .windows(2)
+            .all(|pair| self.are_apart(&pair[0], &pair[1]))
+        {
             true => self.put_runs(&runs),
             false => self.sort_entries(),
         }
@@ -179,7 +176,8 @@ impl<'a> OrcMut<'a> {
         entry.is_some_and(|entry| self.form.says_nothing(entry))
     }
 
-    /// The runs that are in order, as long as possible.
+    /// Runs of rising addresses. They end where the code of a section does, so that putting them into order
+    /// puts all entries into order, unless two are about the same code.
     fn runs(&self) -> Vec<Run> {
         let mut runs = Vec::new();
         let mut place = self.address;
@@ -192,10 +190,7 @@ impl<'a> OrcMut<'a> {
         let mut run: Option<Run> = None;
         for (number, address) in addresses.enumerate() {
             match &mut run {
-                Some(run)
-                    if run.last < address
-                        || run.last == address && self.says_nothing(number - 1) =>
-                {
+                Some(run) if run.last < address && !self.says_nothing(number - 1) => {
                     run.last = address;
                     run.numbers.end = number + 1;
                 }
@@ -220,24 +215,29 @@ impl<'a> OrcMut<'a> {
 
     /// Puts the entries of the runs behind each other.
     fn put_runs(&mut self, runs: &[Run]) {
+        let is_next = |a: &Run, b: &Run| a.numbers.end == b.numbers.start;
+        if runs.windows(2).all(|pair| is_next(&pair[0], &pair[1])) {
+            return;
+        }
         let (ips, entries) = (self.ips.to_vec(), self.entries.to_vec());
         let (ip_size, size) = (IP.size(), self.form.size);
         let mut to = 0;
-        for Run { numbers, .. } in runs {
-            let (from, until) = (numbers.start, numbers.end);
-            let moved = (to as i64 - from as i64).wrapping_mul(ip_size as i64) as u32;
+        for together in runs.chunk_by(is_next) {
+            let start = together.first().map_or(0, |run| run.numbers.start);
+            let end = together.last().map_or(start, |run| run.numbers.end);
+            let count = end - start;
+            let moved = (to as i64 - start as i64).wrapping_mul(ip_size as i64) as u32;
             let new = self.ips.get_mut(to * ip_size..).unwrap_or_default();
-            let old = ips.get(from * ip_size..until * ip_size).unwrap_or_default();
+            let old = ips.get(start * ip_size..end * ip_size).unwrap_or_default();
             for (new, old) in new.chunks_exact_mut(ip_size).zip(old.chunks_exact(ip_size)) {
                 let distance = self.numbers.endian.u32(old, 0).unwrap_or_default();
                 new.copy_from_slice(&self.numbers.endian.of_u32(distance.wrapping_sub(moved)));
             }
-            let end = to + until - from;
-            let new = self.entries.get_mut(to * size..end * size);
-            if let (Some(new), Some(old)) = (new, entries.get(from * size..until * size)) {
+            let new = self.entries.get_mut(to * size..(to + count) * size);
+            if let (Some(new), Some(old)) = (new, entries.get(start * size..end * size)) {
                 new.copy_from_slice(old);
             }
-            to = end;
+            to += count;
         }
     }
 

@@ -76,7 +76,7 @@ impl Check {
                 };
                 let table = Table::new(form, numbers, bytes, section.address);
                 let stale = table.entries().filter(|entry| entry.points_into(freed));
-                walk.add(&section.name, table.len() as u64, stale.count() as u64);
+                walk.add(section.name, table.len() as u64, stale.count() as u64);
             }
         }
         walk

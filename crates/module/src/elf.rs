@@ -86,6 +86,7 @@ impl Format {
         }
     }
 
+    #[inline]
     pub(crate) fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
         let bytes = *bytes.get(at..)?.first_chunk()?;
         Some(match self.endian {
@@ -94,6 +95,7 @@ impl Format {
         })
     }
 
+    #[inline]
     pub(crate) fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
         let bytes = *bytes.get(at..)?.first_chunk()?;
         Some(match self.endian {
@@ -102,6 +104,7 @@ impl Format {
         })
     }
 
+    #[inline]
     pub(crate) fn u64(self, bytes: &[u8], at: usize) -> Option<u64> {
         let bytes = *bytes.get(at..)?.first_chunk()?;
         Some(match self.endian {
@@ -111,6 +114,7 @@ impl Format {
     }
 
     /// An address or a size.
+    #[inline]
     pub(crate) fn word(self, bytes: &[u8], at: usize) -> Option<u64> {
         match self.class {
             Class::Elf32 => self.u32(bytes, at).map(u64::from),
@@ -142,6 +146,7 @@ impl Format {
     }
 
     /// The bytes of a symbol.
+    #[inline]
     pub(crate) fn symbol(self, bytes: &[u8]) -> Option<RawSymbol> {
         Some(match self.class {
             Class::Elf32 => RawSymbol {
@@ -164,6 +169,7 @@ impl Format {
     }
 
     /// The bytes of a relocation.
+    #[inline]
     pub(crate) fn relocation(self, bytes: &[u8], with_addend: bool) -> Option<RawRelocation> {
         Some(match self.class {
             Class::Elf32 => {

@@ -23,6 +23,8 @@ use crate::known::{Known, KnownSections};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Section {
     name: u32,
+    /// Bytes of the name, where it is known; else 0.
+    name_len: u16,
     /// `sh_type`.
     pub kind: u32,
     /// `sh_flags`.
@@ -156,7 +158,12 @@ impl<'a> ModuleFile<'a> {
     /// A section's name; empty if it is none that can be read.
     #[must_use]
     pub fn section_name(&self, section: &Section) -> &'a [u8] {
-        c_string(self.names, section.name).unwrap_or_default()
+        if section.name_len == 0 {
+            return c_string(self.names, section.name).unwrap_or_default();
+        }
+        let start = section.name as usize;
+        let name = self.names.get(start..start + usize::from(section.name_len));
+        name.unwrap_or_default()
     }
 
     /// Its name and number for messages.
@@ -293,10 +300,10 @@ impl<'a> ModuleFile<'a> {
 
     fn check_sections(&mut self) -> Result<(), Error> {
         let mut total = 0_u64;
-        for (index, section) in (0..).zip(&self.sections) {
-            let id = SectionId(index);
+        for index in 0..self.sections.len() {
+            let (id, section) = (SectionId(index as u32), self.sections[index]);
             if section.has_contents() {
-                if contents(self.bytes, section).is_none() {
+                if contents(self.bytes, &section).is_none() {
                     return Err(self.bad_section(id, "its contents go past the end of the file"));
                 }
                 total = total.saturating_add(section.size);
@@ -304,13 +311,14 @@ impl<'a> ModuleFile<'a> {
             if !section.align.is_power_of_two() {
                 return Err(self.bad_section(id, "its alignment is not a power of two"));
             }
-            if let Some(what) = self.wrong_in_links(section) {
+            if let Some(what) = self.wrong_in_links(&section) {
                 return Err(self.bad_section(id, what));
             }
             if section.is_allocated() {
                 let Some(name) = c_string(self.names, section.name) else {
                     return Err(self.bad_section(id, "it has no name"));
                 };
+                self.sections[index].name_len = name.len() as u16;
                 if let Some(known) = Known::from_name(name) {
                     self.known.set(known, id);
                 }
@@ -437,6 +445,7 @@ fn read_sections(bytes: &[u8], format: Format) -> Result<(Vec<Section>, Section)
 
 const NO_SECTION: Section = Section {
     name: 0,
+    name_len: 0,
     kind: SHT_NULL,
     flags: 0,
     offset: 0,
@@ -457,6 +466,7 @@ fn read_section(header: &[u8], format: Format) -> Option<Section> {
     let at_align = at_link + 8;
     Some(Section {
         name: format.u32(header, 0)?,
+        name_len: 0,
         kind: format.u32(header, 4)?,
         flags: word(0)?,
         offset: word(2)?,

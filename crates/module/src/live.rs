@@ -77,7 +77,7 @@ pub struct LiveSection<'l> {
 }
 
 /// The sections of a loaded module, and their names one behind the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sections {
     names: String,
     all: Vec<PlacedSection>,
@@ -247,7 +247,12 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
 
     fn live_sections(&self) -> Sections {
         let plan = self.plan();
-        let mut sections = Sections::default();
+        let places = plan.places().count();
+        // most names are shorter
+        let mut sections = Sections {
+            names: String::with_capacity(16 * places),
+            all: Vec::with_capacity(places),
+        };
         for (id, place) in plan.places() {
             let name = plan
                 .file()

@@ -184,6 +184,9 @@ impl<M: Memory, H: Host<Memory = M>> Setter<'_, M, H> {
     /// # Errors
     /// [`Error::Parameter`] about the last one that could not be set; the others are.
     pub(crate) fn set_all(&mut self, arguments: &[u8]) -> Result<Vec<String>, Error> {
+        if arguments.is_empty() {
+            return Ok(Vec::new());
+        }
         let params = self.params();
         let (mut unknown, mut failed) = (Vec::new(), None);
         for (name, value) in Arguments(arguments) {

@@ -9,13 +9,14 @@
 //! Source: Linux 6.1.192, `struct orc_entry` in `arch/x86/include/asm/orc_types.h`, `orc_sort_cmp` in
 //! `arch/x86/kernel/unwind_orc.c` and in `scripts/sorttable.h`; loongarch's `orc_types.h` of 6.9.
 
+mod sort;
+
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::number::ByteOrder;
-use crate::table::{Encoding, EntryForm, Field, FormRow, Table, TableMut, remove, runs, select};
+use crate::table::{Encoding, EntryForm, Field, FormRow, Table, TableMut, remove, runs};
 use crate::{Numbers, machine};
 
 /// `.orc_unwind_ip`: the address of the first byte of code that the entry is about.
@@ -83,10 +84,6 @@ pub(crate) fn check(form: &OrcForm, ips: usize, entries: usize) -> Result<(), In
     }
 }
 
-/// Ranks from here on are of entries that say something. No table has so many entries: it would be
-/// larger than the 2 GiB that its own distances reach.
-const SAYS_SOMETHING: u32 = 1 << 31;
-
 /// The two arrays, to change them together.
 #[derive(Debug)]
 pub struct OrcMut<'a> {
@@ -95,14 +92,6 @@ pub struct OrcMut<'a> {
     ips: &'a mut [u8],
     address: u64,
     entries: &'a mut [u8],
-}
-
-/// Entries next to each other that are in order.
-#[derive(Clone, Debug)]
-struct Run {
-    numbers: Range<usize>,
-    first: u64,
-    last: u64,
 }
 
 impl<'a> OrcMut<'a> {
@@ -125,23 +114,6 @@ impl<'a> OrcMut<'a> {
             address,
             entries,
         })
-    }
-
-    /// Sorts both by address. Of entries about the same one those that say nothing come first, in their
-    /// order, and then the others, the last first: so does `sorttable`.
-    pub fn sort(&mut self) {
-        let mut runs = self.runs();
-        runs.sort_unstable_by_key(|run| {
-            let start = run.numbers.start;
-            (run.first, !self.says_nothing(start), start)
-        });
-        match runs
-            .windows(2)
-            .all(|pair| self.are_apart(&pair[0], &pair[1]))
-        {
-            true => self.put_runs(&runs),
-            false => self.sort_entries(),
-        }
     }
 
     /// Drops the entries about addresses in the ranges `gone`, and those that say nothing about what is
@@ -174,98 +146,6 @@ impl<'a> OrcMut<'a> {
             .checked_mul(size)
             .and_then(|start| self.entries.get(start..start + size));
         entry.is_some_and(|entry| self.form.says_nothing(entry))
-    }
-
-    /// Runs of rising addresses. They end where the code of a section does, so that putting them into order
-    /// puts all entries into order, unless two are about the same code.
-    fn runs(&self) -> Vec<Run> {
-        let mut runs = Vec::new();
-        let mut place = self.address;
-        let addresses = self.ips.chunks_exact(IP.size()).map(|ip| {
-            let distance = self.numbers.endian.u32(ip, 0).unwrap_or_default();
-            let address = place.wrapping_add_signed(distance.cast_signed().into());
-            place = place.wrapping_add(IP.size() as u64);
-            self.numbers.word.cut(address)
-        });
-        let mut run: Option<Run> = None;
-        for (number, address) in addresses.enumerate() {
-            match &mut run {
-                Some(run) if run.last < address && !self.says_nothing(number - 1) => {
-                    run.last = address;
-                    run.numbers.end = number + 1;
-                }
-                _ => runs.extend(run.replace(Run {
-                    numbers: number..number + 1,
-                    first: address,
-                    last: address,
-                })),
-            }
-        }
-        runs.extend(run);
-        runs
-    }
-
-    /// Whether all of `a` belongs in front of all of `b`.
-    fn are_apart(&self, a: &Run, b: &Run) -> bool {
-        a.last < b.first
-            || a.last == b.first
-                && self.says_nothing(a.numbers.end - 1)
-                && (a.numbers.start < b.numbers.start || !self.says_nothing(b.numbers.start))
-    }
-
-    /// Puts the entries of the runs behind each other.
-    fn put_runs(&mut self, runs: &[Run]) {
-        let is_next = |a: &Run, b: &Run| a.numbers.end == b.numbers.start;
-        if runs.windows(2).all(|pair| is_next(&pair[0], &pair[1])) {
-            return;
-        }
-        let (ips, entries) = (self.ips.to_vec(), self.entries.to_vec());
-        let (ip_size, size) = (IP.size(), self.form.size);
-        let mut to = 0;
-        for together in runs.chunk_by(is_next) {
-            let start = together.first().map_or(0, |run| run.numbers.start);
-            let end = together.last().map_or(start, |run| run.numbers.end);
-            let count = end - start;
-            let moved = (to as i64 - start as i64).wrapping_mul(ip_size as i64) as u32;
-            let new = self.ips.get_mut(to * ip_size..).unwrap_or_default();
-            let old = ips.get(start * ip_size..end * ip_size).unwrap_or_default();
-            for (new, old) in new.chunks_exact_mut(ip_size).zip(old.chunks_exact(ip_size)) {
-                let distance = self.numbers.endian.u32(old, 0).unwrap_or_default();
-                new.copy_from_slice(&self.numbers.endian.of_u32(distance.wrapping_sub(moved)));
-            }
-            let new = self.entries.get_mut(to * size..(to + count) * size);
-            if let (Some(new), Some(old)) = (new, entries.get(start * size..end * size)) {
-                new.copy_from_slice(old);
-            }
-            to += count;
-        }
-    }
-
-    /// Sorts entry by entry.
-    fn sort_entries(&mut self) {
-        let ips = Table::new(&IP, self.numbers, self.ips, self.address);
-        let entries = self.entries.chunks_exact(self.form.size);
-        // of entries that say something the last comes first, so their numbers count backwards
-        let mut order: Vec<(u64, u32)> = ips
-            .entries()
-            .zip(entries)
-            .zip(0..SAYS_SOMETHING)
-            .map(|((ip, entry), index)| {
-                let rank = match self.form.says_nothing(entry) {
-                    true => index,
-                    false => u32::MAX - index,
-                };
-                (ip.key().unwrap_or(0), rank)
-            })
-            .collect();
-        order.sort();
-        let number = |(_, rank): (u64, u32)| match rank < SAYS_SOMETHING {
-            true => rank as usize,
-            false => (u32::MAX - rank) as usize,
-        };
-        let order: Vec<usize> = order.into_iter().map(number).collect();
-        TableMut::new(&IP, self.numbers, self.ips, self.address).select(&order);
-        select(self.entries, self.form.size, &order);
     }
 }
 

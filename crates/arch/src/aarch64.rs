@@ -372,7 +372,10 @@ pub static AARCH64: Arch = Arch {
     global_pointer: None,
     image_stub: Some(&PAGE_BRANCH),
     got: None,
+    properties: &[],
     relaxations: &[],
+    indirect: None,
+    thread: None,
     dynamic: None,
     local_entry: None,
     module: ModuleLink {

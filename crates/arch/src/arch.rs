@@ -3,7 +3,8 @@
 use core::fmt;
 
 use crate::{
-    Direct, Field, GotTable, ModuleLink, ModuleLoad, Relaxation, Relocation, StubTemplate, Value,
+    Direct, Field, GotTable, IndirectFunctions, Merge, ModuleLink, ModuleLoad, PropertyRange,
+    Relaxation, Relocation, StubTemplate, ThreadLocal, Value,
 };
 
 /// Width of addresses: `EI_CLASS` of the ELF header.
@@ -132,11 +133,17 @@ pub struct Arch {
     pub global_pointer: Option<&'static str>,
     /// A stub for links with final addresses: the shortest that reaches any address.
     pub image_stub: Option<&'static StubTemplate>,
-    /// The global offset table that every final link has room for. `None`: GNU ld makes one only where
-    /// code needs it, and nothing of it is described here yet.
+    /// The global offset table. `None`: nothing of it is described here yet.
     pub got: Option<GotTable>,
+    /// Program properties of this architecture, beside those that mean the same everywhere.
+    pub properties: &'static [PropertyRange],
     /// How code does without slots of that table; the first that applies counts.
     pub relaxations: &'static [Relaxation],
+    /// Functions whose addresses programs ask resolvers for when they start (`STT_GNU_IFUNC`). `None`: the
+    /// psABI has none, or they are not described here yet.
+    pub indirect: Option<&'static IndirectFunctions>,
+    /// How programs find thread-local variables. `None`: not described here yet.
+    pub thread: Option<&'static ThreadLocal>,
     /// What position-independent outputs (`-shared`, `-pie`) hold for a loader. `None`: GNU ld has
     /// such outputs, but nothing of them is described here yet.
     pub dynamic: Option<DynamicLinking>,
@@ -184,6 +191,12 @@ impl Arch {
     pub fn direct(&self, number: u32) -> Option<&'static Direct> {
         let row = *self.index.get(usize::try_from(number).ok()?)?;
         self.directs.get(usize::from(row))?.as_ref()
+    }
+
+    /// How program properties of type `number` are merged; `None`: they are unknown, and are left out.
+    #[must_use]
+    pub fn property(&self, number: u32) -> Option<Merge> {
+        crate::property::rule(self.properties, number)
     }
 
     /// What is special about the header of the section called `name`.

@@ -51,9 +51,9 @@ mod module;
 use crate::arch::index;
 use crate::direct::directs;
 use crate::{
-    Addends, Arch, Branch, Class, CodeFill, Direct, DynamicLinking, Endian, Field, ModuleLink,
-    ModuleStubs, Overflow, Pattern, Relocation, Rewrite, Run, Selector, SpecialSection, StaticLink,
-    StubRelocation, StubTemplate, StubUse, Value,
+    Addends, Arch, Branch, Class, CodeFill, Direct, DynamicLinking, Endian, Field, GotTable,
+    ModuleLink, ModuleStubs, Overflow, Pattern, Relocation, Rewrite, Run, Selector, Slot,
+    SpecialSection, StaticLink, StubRelocation, StubTemplate, StubUse, Value,
 };
 
 use Selector::{Full as F, Left as L, LeftRounded as LR, Right as R, RightRounded as RR};
@@ -283,6 +283,7 @@ impl Rows {
             class: self.0,
             value,
             loader_value: None,
+            slot: Slot::Address,
             selector,
             field,
             overflow,
@@ -319,6 +320,41 @@ impl Rows {
     ) -> Relocation {
         let mut row = self.row(number, name, Value::SlotGpRelative, selector, field);
         if matches!(self.0, Class::Elf32) {
+            row.static_link = Some(dp_relative);
+        }
+        row
+    }
+
+    /// A row about a thread-local variable; nothing is known of them in 64-bit code.
+    const fn thread(
+        &self,
+        number: u32,
+        name: &'static str,
+        value: Value,
+        selector: Selector,
+        field: Field,
+    ) -> Relocation {
+        match self.0 {
+            Class::Elf32 => self.row(number, name, value, selector, field),
+            Class::Elf64 => self.foreign(number, name, field),
+        }
+    }
+
+    /// A row about a slot for a thread-local variable: of a pair, the 21 or the 14 bits.
+    const fn thread_slot(
+        &self,
+        number: u32,
+        name: &'static str,
+        slot: Slot,
+        field: Field,
+    ) -> Relocation {
+        let (selector, dp_relative) = match field.bits {
+            21 => (LR, STATIC_21L),
+            _ => (RR, STATIC_14R),
+        };
+        let mut row = self.thread(number, name, Value::SlotGpRelative, selector, field);
+        if matches!(self.0, Class::Elf32) {
+            row.slot = slot;
             row.static_link = Some(dp_relative);
         }
         row
@@ -365,7 +401,8 @@ const fn rows(class: Class) -> [Relocation; ROWS] {
     use Value::{
         Absolute as ABS, Foreign, GpRelative as GPREL, SectionRelative as SECREL,
         SegmentRelative as SEGREL, Slot as FPTR, SlotGpRelative as LTOFF,
-        SlotGpRelativeAddend as PLTOFF,
+        SlotGpRelativeAddend as PLTOFF, ThreadBlockRelative as DTPOFF,
+        ThreadPointerRelative as TPOFF,
     };
     const STUB: StubUse = StubUse::Instructions(PLAIN_BRANCHES);
     const D32: Field = Field::DATA32;
@@ -468,10 +505,10 @@ const fn rows(class: Class) -> [Relocation; ROWS] {
         r.foreign(129, "R_PARISC_IPLT", Field::NONE),
         r.foreign(130, "R_PARISC_EPLT", Field::NONE),
         r.foreign(153, "R_PARISC_TPREL32", D32),
-        r.foreign(154, "R_PARISC_TPREL21L", IMM21),
-        r.foreign(158, "R_PARISC_TPREL14R", DISP14),
-        r.foreign(162, "R_PARISC_LTOFF_TP21L", IMM21),
-        r.foreign(166, "R_PARISC_LTOFF_TP14R", DISP14),
+        r.thread(154, "R_PARISC_TPREL21L", TPOFF, LR, IMM21),
+        r.thread(158, "R_PARISC_TPREL14R", TPOFF, RR, DISP14),
+        r.thread_slot(162, "R_PARISC_LTOFF_TP21L", Slot::ThreadOffset, IMM21),
+        r.thread_slot(166, "R_PARISC_LTOFF_TP14R", Slot::ThreadOffset, DISP14),
         r.foreign(167, "R_PARISC_LTOFF_TP14F", DISP14),
         r.foreign(216, "R_PARISC_TPREL64", D64),
         r.foreign(219, "R_PARISC_TPREL14WR", D14W),
@@ -487,14 +524,14 @@ const fn rows(class: Class) -> [Relocation; ROWS] {
         r.foreign(231, "R_PARISC_LTOFF_TP16DF", D16D),
         r.marker(232, "R_PARISC_GNU_VTENTRY"),
         r.marker(233, "R_PARISC_GNU_VTINHERIT"),
-        r.foreign(234, "R_PARISC_TLS_GD21L", IMM21),
-        r.foreign(235, "R_PARISC_TLS_GD14R", DISP14),
+        r.thread_slot(234, "R_PARISC_TLS_GD21L", Slot::ThreadIndex, IMM21),
+        r.thread_slot(235, "R_PARISC_TLS_GD14R", Slot::ThreadIndex, DISP14),
         r.foreign(236, "R_PARISC_TLS_GDCALL", Field::NONE),
-        r.foreign(237, "R_PARISC_TLS_LDM21L", IMM21),
-        r.foreign(238, "R_PARISC_TLS_LDM14R", DISP14),
+        r.thread_slot(237, "R_PARISC_TLS_LDM21L", Slot::ThreadModule, IMM21),
+        r.thread_slot(238, "R_PARISC_TLS_LDM14R", Slot::ThreadModule, DISP14),
         r.foreign(239, "R_PARISC_TLS_LDMCALL", Field::NONE),
-        r.foreign(240, "R_PARISC_TLS_LDO21L", IMM21),
-        r.foreign(241, "R_PARISC_TLS_LDO14R", DISP14),
+        r.thread(240, "R_PARISC_TLS_LDO21L", DTPOFF, LR, IMM21),
+        r.thread(241, "R_PARISC_TLS_LDO14R", DTPOFF, RR, DISP14),
         r.foreign(242, "R_PARISC_TLS_DTPMOD32", D32),
         r.foreign(243, "R_PARISC_TLS_DTPMOD64", D64),
         r.foreign(244, "R_PARISC_TLS_DTPOFF32", D32),
@@ -609,8 +646,17 @@ pub static HPPA32: Arch = Arch {
     stack_align: 16,
     global_pointer: Some("$global$"),
     image_stub: Some(&LONG_BRANCH),
-    got: None,
+    // bfd/elf32-hppa.c, elf_backend_got_header_size and elf32_hppa_create_dynamic_sections
+    got: Some(GotTable {
+        symbol: "_GLOBAL_OFFSET_TABLE_",
+        reserved: 2,
+        on_demand: true,
+        baseless: None,
+    }),
+    properties: &[],
     relaxations: &[],
+    indirect: None,
+    thread: Some(&crate::thread::HPPA),
     dynamic: Some(DYNAMIC32),
     module: ModuleLink {
         loadable: &[1, 2, 6, 9, 12, 18, 22, 41, 49, 65, 74],
@@ -700,7 +746,10 @@ pub static HPPA64: Arch = Arch {
     global_pointer: Some("__gp"),
     image_stub: None,
     got: None,
+    properties: &[],
     relaxations: &[],
+    indirect: None,
+    thread: None,
     dynamic: None,
     module: ModuleLink {
         loadable: &[9, 34, 38, 41, 49, 64, 72, 74, 80],

@@ -23,7 +23,8 @@ use crate::direct::directs;
 use crate::rows::elf32::{foreign, marker, row};
 use crate::{
     Addends, AddressSpace, Arch, Branch, Class, CodeFill, Direct, DynamicLinking, Endian, Field,
-    GotTable, ModuleLink, ModuleLoad, Overflow, Pattern, Relocation, StubUse, Value,
+    GotTable, IndirectFunctions, ModuleLink, ModuleLoad, Overflow, Pattern, Relocation,
+    StubRelocation, StubTemplate, StubUse, Value,
 };
 
 /// `EM_386`.
@@ -54,7 +55,8 @@ static ROWS: [Relocation; 44] = {
     use Overflow::{Bitfield, Ignore, Signed};
     use Value::{
         Absolute as ABS, GotPcRelative as GOTPC, GotRelative as GOTOFF, Size,
-        SlotGotRelative as GOT,
+        SlotGotRelative as GOT, ThreadBlockRelative as DTPOFF, ThreadPointerDistance as TPOFF_32,
+        ThreadPointerRelative as TPOFF,
     };
     const D8: Field = Field::DATA8;
     const D16: Field = Field::DATA16;
@@ -75,7 +77,7 @@ static ROWS: [Relocation; 44] = {
         foreign(14, "R_386_TLS_TPOFF", D32),
         foreign(15, "R_386_TLS_IE", D32),
         foreign(16, "R_386_TLS_GOTIE", D32),
-        foreign(17, "R_386_TLS_LE", D32),
+        row(17, "R_386_TLS_LE", TPOFF, D32, Ignore),
         foreign(18, "R_386_TLS_GD", D32),
         foreign(19, "R_386_TLS_LDM", D32),
         row(20, "R_386_16", ABS, D16, Bitfield),
@@ -90,9 +92,9 @@ static ROWS: [Relocation; 44] = {
         foreign(29, "R_386_TLS_LDM_PUSH", Field::NONE),
         foreign(30, "R_386_TLS_LDM_CALL", D32),
         foreign(31, "R_386_TLS_LDM_POP", Field::NONE),
-        foreign(32, "R_386_TLS_LDO_32", D32),
+        row(32, "R_386_TLS_LDO_32", DTPOFF, D32, Ignore),
         foreign(33, "R_386_TLS_IE_32", D32),
-        foreign(34, "R_386_TLS_LE_32", D32),
+        row(34, "R_386_TLS_LE_32", TPOFF_32, D32, Ignore),
         foreign(35, "R_386_TLS_DTPMOD32", D32),
         foreign(36, "R_386_TLS_DTPOFF32", D32),
         foreign(37, "R_386_TLS_TPOFF32", D32),
@@ -129,6 +131,18 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     refused: &[],
     always_pltgot: false,
     exports_got: false,
+};
+
+/// `jmp *slot; xchg %ax,%ax`. Source: BFD `elf32-i386.c`, elf_i386_non_lazy_plt_entry and
+/// elf_i386_finish_dynamic_symbol.
+static INDIRECT: IndirectFunctions = IndirectFunctions {
+    stub: StubTemplate {
+        name: "indirect function",
+        code: &[0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90],
+        align: 8,
+        relocations: &[StubRelocation::target(2, 1)],
+    },
+    first: None,
 };
 
 /// 32-bit x86 Linux.
@@ -170,12 +184,16 @@ pub static I386: Arch = Arch {
     got: Some(GotTable {
         symbol: "_GLOBAL_OFFSET_TABLE_",
         reserved: 3,
+        on_demand: false,
         baseless: Some(Pattern {
             mask: 0xc7,
             bits: 0x05,
         }),
     }),
+    properties: &crate::property::X86,
     relaxations: &crate::relaxation::I386,
+    indirect: Some(&INDIRECT),
+    thread: Some(&crate::thread::I386),
     dynamic: Some(DYNAMIC),
     module: ModuleLink {
         loadable: &[1, 2, 4],

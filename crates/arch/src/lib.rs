@@ -33,12 +33,14 @@ pub mod hppa;
 pub mod i386;
 mod module;
 pub mod ppc64;
+mod property;
 mod relaxation;
 mod relocation;
 mod rows;
 mod sequence;
 mod space;
 mod stub;
+mod thread;
 pub mod x86_64;
 
 pub use arch::{
@@ -52,14 +54,16 @@ pub use module::{
     ModuleStubs, PageErratum, ReservedSection, StubCount, StubNames, StubPlace, StubSharing,
     StubTarget,
 };
+pub use property::{Merge, PropertyRange};
 pub use relaxation::{Change, GotTable, Relaxation, Relaxed};
 pub use relocation::{
-    Branch, Overflow, PAGE_BYTES, Pattern, Relocation, Rewrite, Selector, StaticLink, StubUse,
-    Value, Values,
+    Branch, Overflow, PAGE_BYTES, Pattern, Relocation, Rewrite, Selector, Slot, StaticLink,
+    StubUse, Value, Values,
 };
 pub use sequence::{Sequence, SequenceStep};
 pub use space::AddressSpace;
-pub use stub::{StubRelocation, StubSymbol, StubTemplate};
+pub use stub::{IndirectFunctions, StubRelocation, StubSymbol, StubTemplate};
+pub use thread::{Move, ThreadLocal, ThreadPointer, ThreadRelaxation, ThreadRelaxed};
 
 /// Every architecture that klink knows.
 pub static ARCHES: [&Arch; 7] = [

@@ -412,7 +412,10 @@ const ELFV2: Arch = Arch {
     global_pointer: Some(".TOC."),
     image_stub: None,
     got: None,
+    properties: &[],
     relaxations: &[],
+    indirect: None,
+    thread: None,
     dynamic: None,
     // ELFv2, 3.4.1 "Symbol Values": 0 and 1 mean one entry point, 7 is reserved; Linux gives it 128
     // (PPC64_LOCAL_ENTRY_OFFSET)

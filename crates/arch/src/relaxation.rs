@@ -14,6 +14,9 @@ pub struct GotTable {
     /// Entries there, in front of all others, that a dynamic linker fills in. The first holds the
     /// address of `.dynamic`.
     pub reserved: u64,
+    /// Whether only links whose code needs slots have the table: its reserved entries are then at its own
+    /// beginning, not in `.got.plt`, and others see its symbol.
+    pub on_demand: bool,
     /// ModRM bytes of operands without a base register: an offset into the table is no use to them, so
     /// that a field with one holds the slot's address.
     pub baseless: Option<Pattern>,

@@ -50,11 +50,18 @@ pub enum Value {
     SlotPcRelative,
     /// size of the symbol + A
     Size,
+    /// S + A − TP
+    ThreadPointerRelative,
+    /// TP − S + A
+    ThreadPointerDistance,
+    /// S + A − the beginning of the thread-local variables that S is one of
+    ThreadBlockRelative,
     /// Instructions that may be replaced by others, with values of their own. Where they cannot be,
     /// nothing is written: it is no error.
     Sequence(&'static Sequence),
-    /// A formula of dynamic or thread-local linking, which no kernel and no module has. The row is
-    /// there for its name; applying it is [`RelocError::Unsupported`].
+    /// A formula of dynamic linking, or of code for thread-local variables that has to be changed
+    /// ([`ThreadRelaxation`](crate::ThreadRelaxation)). The row is there for its name; applying it is
+    /// [`RelocError::Unsupported`].
     Foreign,
 }
 
@@ -80,6 +87,36 @@ pub struct Values {
     pub section_base: u64,
     /// The symbol's size.
     pub size: u64,
+    /// TP: the address that stands for the thread pointer, seen from the first values of thread-local
+    /// variables.
+    pub thread_pointer: u64,
+    /// Where these values begin.
+    pub thread_block: u64,
+}
+
+/// What a slot of the global offset table holds.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Slot {
+    /// The symbol's address.
+    Address,
+    /// For `__tls_get_addr`: the number of the module that has the symbol, and the offset in its
+    /// thread-local variables.
+    ThreadIndex,
+    /// The distance of a thread-local variable from the thread pointer.
+    ThreadOffset,
+    /// For `__tls_get_addr`: the number of this module, and the offset 0.
+    ThreadModule,
+}
+
+impl Slot {
+    /// Words of the table that it takes.
+    #[must_use]
+    pub const fn words(self) -> u64 {
+        match self {
+            Self::Address | Self::ThreadOffset => 1,
+            Self::ThreadIndex | Self::ThreadModule => 2,
+        }
+    }
 }
 
 /// What [`Value::PageRelative`] counts in, whatever the kernel's pages are: 4 KiB (psABI of AArch64,
@@ -270,6 +307,8 @@ pub struct Relocation {
     pub value: Value,
     /// The formula by which Linux's module loader reads it, where that is another one.
     pub loader_value: Option<Value>,
+    /// What the slot holds that the formula is about, if it is.
+    pub slot: Slot,
     /// Which part of the value goes to the field.
     pub selector: Selector,
     /// Where it goes.
@@ -300,6 +339,15 @@ impl Relocation {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.field.bytes == 0
+    }
+
+    /// Whether the formula is about a slot of the global offset table.
+    #[must_use]
+    pub const fn names_slot(&self) -> bool {
+        matches!(
+            self.value,
+            Value::SlotGotRelative | Value::SlotPcRelative | Value::SlotGpRelative
+        )
     }
 
     /// Whether the value is the distance from the place to the symbol, so that it does not change
@@ -369,6 +417,9 @@ impl Relocation {
             Value::SlotGotRelative => (v.slot.wrapping_sub(v.got), v.addend),
             Value::SlotPcRelative => (v.slot.wrapping_sub(v.place), v.addend),
             Value::Size => (v.size, v.addend),
+            Value::ThreadPointerRelative => (v.symbol.wrapping_sub(v.thread_pointer), v.addend),
+            Value::ThreadPointerDistance => (v.thread_pointer.wrapping_sub(v.symbol), v.addend),
+            Value::ThreadBlockRelative => (v.symbol.wrapping_sub(v.thread_block), v.addend),
         }
     }
 

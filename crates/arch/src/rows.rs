@@ -1,6 +1,6 @@
 //! What rows of relocations have in common, for one class of address each.
 
-use crate::{Branch, Class, Field, Overflow, Relocation, Selector, StubUse, Value};
+use crate::{Branch, Class, Field, Overflow, Relocation, Selector, Slot, StubUse, Value};
 
 /// Makes a module of row constructors whose addresses have the width of one class.
 macro_rules! rows {
@@ -23,6 +23,7 @@ macro_rules! rows {
                     class: $class,
                     value,
                     loader_value: None,
+                    slot: Slot::Address,
                     selector: Selector::Full,
                     field,
                     overflow,

@@ -70,6 +70,18 @@ pub struct StubTemplate {
     pub relocations: &'static [StubRelocation],
 }
 
+/// Functions that a resolver chooses when the program starts: calls go through a stub, and that through a
+/// slot, which the program's own start code fills by a relocation of type
+/// [`irelative`](crate::DynamicLinking::irelative).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct IndirectFunctions {
+    /// The stub; its target is the slot.
+    pub stub: StubTemplate,
+    /// What the slot holds until then: the address so many bytes into the stub. `None`: the resolver's,
+    /// since it is the relocation's addend.
+    pub first: Option<u64>,
+}
+
 impl StubTemplate {
     /// Bytes of a stub.
     #[must_use]

@@ -30,7 +30,8 @@ use crate::direct::directs;
 use crate::rows::elf64::{foreign, marker, row};
 use crate::{
     Addends, AddressSpace, Arch, Branch, Class, CodeFill, Direct, DynamicLinking, Endian, Field,
-    GotTable, ModuleLink, ModuleLoad, Overflow, Relocation, StubUse, Value,
+    GotTable, IndirectFunctions, ModuleLink, ModuleLoad, Overflow, Relocation, StubRelocation,
+    StubTemplate, StubUse, Value,
 };
 
 /// `EM_X86_64`.
@@ -72,7 +73,8 @@ static ROWS: [Relocation; 45] = {
     use Overflow::{Bitfield, Ignore, Signed, Unsigned};
     use Value::{
         Absolute as ABS, GotPcRelative as GOTPC, GotRelative as GOTOFF, Size,
-        SlotGotRelative as GOT, SlotPcRelative as GOTPCREL,
+        SlotGotRelative as GOT, SlotPcRelative as GOTPCREL, ThreadBlockRelative as DTPOFF,
+        ThreadPointerRelative as TPOFF,
     };
     const D8: Field = Field::DATA8;
     const D16: Field = Field::DATA16;
@@ -96,13 +98,13 @@ static ROWS: [Relocation; 45] = {
         row(14, "R_X86_64_8", ABS, D8, Bitfield),
         row(15, "R_X86_64_PC8", PCREL, D8, Signed),
         foreign(16, "R_X86_64_DTPMOD64", D64),
-        foreign(17, "R_X86_64_DTPOFF64", D64),
-        foreign(18, "R_X86_64_TPOFF64", D64),
+        row(17, "R_X86_64_DTPOFF64", DTPOFF, D64, Ignore),
+        row(18, "R_X86_64_TPOFF64", TPOFF, D64, Ignore),
         foreign(19, "R_X86_64_TLSGD", D32),
         foreign(20, "R_X86_64_TLSLD", D32),
-        foreign(21, "R_X86_64_DTPOFF32", D32),
+        row(21, "R_X86_64_DTPOFF32", DTPOFF, D32, Signed),
         foreign(22, "R_X86_64_GOTTPOFF", D32),
-        foreign(23, "R_X86_64_TPOFF32", D32),
+        row(23, "R_X86_64_TPOFF32", TPOFF, D32, Signed),
         row(24, "R_X86_64_PC64", PCREL, D64, Ignore),
         row(25, "R_X86_64_GOTOFF64", GOTOFF, D64, Ignore),
         row(26, "R_X86_64_GOTPC32", GOTPC, D32, Signed),
@@ -152,6 +154,18 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     exports_got: false,
 };
 
+/// `jmp *slot(%rip); xchg %ax,%ax`. Source: BFD `elf64-x86-64.c`, elf_x86_64_non_lazy_plt_entry and
+/// elf_x86_64_finish_dynamic_symbol.
+static INDIRECT: IndirectFunctions = IndirectFunctions {
+    stub: StubTemplate {
+        name: "indirect function",
+        code: &[0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90],
+        align: 8,
+        relocations: &[StubRelocation::target(2, 2).plus(-FIELD_TO_END)],
+    },
+    first: Some(6),
+};
+
 /// x86-64 Linux.
 pub static X86_64: Arch = Arch {
     name: "x86_64",
@@ -191,9 +205,13 @@ pub static X86_64: Arch = Arch {
     got: Some(GotTable {
         symbol: "_GLOBAL_OFFSET_TABLE_",
         reserved: 3,
+        on_demand: false,
         baseless: None,
     }),
+    properties: &crate::property::X86,
     relaxations: &crate::relaxation::X86_64,
+    indirect: Some(&INDIRECT),
+    thread: Some(&crate::thread::X86_64),
     dynamic: Some(DYNAMIC),
     module: ModuleLink {
         loadable: &[0, 1, 2, 4, 10, 11, 24],

@@ -13,7 +13,7 @@ fn any_row() -> impl Strategy<Value = (&'static Arch, &'static Relocation)> {
 
 fn any_values() -> impl Strategy<Value = Values> {
     (
-        any::<[u64; 7]>(),
+        any::<[u64; 9]>(),
         any::<i64>(),
         // small numbers as well, or nothing would ever be in reach
         0_u32..64,
@@ -28,6 +28,8 @@ fn any_values() -> impl Strategy<Value = Values> {
             segment_base: v[5] >> shift,
             section_base: v[6] >> shift,
             size: v[0] >> shift,
+            thread_pointer: v[7] >> shift,
+            thread_block: v[8] >> shift,
         })
 }
 

@@ -26,6 +26,7 @@ mod orphans;
 pub mod output;
 mod output_file;
 mod pattern_index;
+mod properties;
 mod relocate;
 mod report;
 pub mod resolve;
@@ -113,6 +114,8 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     )?;
     tell::tell_inputs(options, &sources, &resolved, clock.report());
     let arch = target::choose(wanted, &resolved)?;
+    let unread = properties::merge(&mut resolved, arch, &storage);
+    clock.report().warnings.extend(unread);
     if !options.relocatable() {
         compressed::unpack(&mut resolved, &storage)?;
         // Behind all inputs, and before the linker's own sections.

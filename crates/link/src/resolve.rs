@@ -504,20 +504,27 @@ impl<'a> Resolved<'a> {
             }
             _ => false,
         };
-        merge_attributes(&mut self.globals[global_id], symbol, takes_over);
+        let is_there = place != SymbolPlace::Undefined;
+        merge_attributes(&mut self.globals[global_id], symbol, takes_over, is_there);
         global_id
     }
 }
 
-/// Type, size and visibility: a definition's count, and a mention's where there is nothing better
+/// Type, size and visibility: a definition's count, and a mention's where there is nothing better; a size
+/// only of what `is_there`, in a section that is kept
 /// (bfd/elflink.c, `elf_link_add_object_symbols` and `elf_merge_st_other`).
-fn merge_attributes(global: &mut Global<'_>, symbol: &InputSymbol<'_>, takes_over: bool) {
+fn merge_attributes(
+    global: &mut Global<'_>,
+    symbol: &InputSymbol<'_>,
+    takes_over: bool,
+    is_there: bool,
+) {
     if symbol.symbol_type != elf::STT_NOTYPE.0
         && (takes_over || global.symbol_type == elf::STT_NOTYPE.0)
     {
         global.symbol_type = symbol.symbol_type;
     }
-    if symbol.size != 0 && (takes_over || global.size == 0) {
+    if symbol.size != 0 && is_there && (takes_over || global.size == 0) {
         global.size = symbol.size;
     }
     let rest = if takes_over {

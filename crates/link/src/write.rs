@@ -55,7 +55,16 @@ impl Output<'_, '_> {
             given: &|id| self.given_bytes(id),
         })?;
         let mut bytes = Buffer::zeroed(file.size as usize);
+        let retains = |section: &crate::output::OutputSection<'_>| {
+            section.extra_flags & elf::SHF_GNU_RETAIN.0 != 0
+        };
+        let mut outputs = self.layout.outputs.sections.iter();
+        let osabi = match outputs.any(retains) {
+            true => elf::ELFOSABI_GNU.0,
+            false => self.symbols.osabi(self.arch),
+        };
         let header = FileHeader {
+            osabi,
             file_type: elf::ET_REL.0,
             entry: 0,
             flags: self.flags,

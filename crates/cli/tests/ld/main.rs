@@ -10,6 +10,7 @@ mod kernel_tables;
 mod listing;
 mod maps;
 mod options;
+mod programs;
 mod stubs_run;
 mod threads;
 mod tools;

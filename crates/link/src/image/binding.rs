@@ -7,6 +7,7 @@
 use object::elf;
 
 use super::made_sections::is_dynamic;
+use super::values::HEADER_START;
 use crate::dynamic::relocations::Target;
 use crate::dynamic::versions::{VersionError, Versions};
 use crate::id::{GlobalId, IdVec, ObjectId};
@@ -28,6 +29,7 @@ pub(super) struct Bindings {
     is_section_bound: IdVec<GlobalId, bool>,
     /// Each global's entry of `.gnu.version`.
     pub entries: IdVec<GlobalId, u16>,
+    has_indirect: bool,
 }
 
 impl Bindings {
@@ -53,12 +55,13 @@ impl Bindings {
             forced_local: IdVec::filled(false, count),
             is_section_bound: IdVec::default(),
             entries: IdVec::filled(1, count),
+            has_indirect: resolved.objects.iter().any(|it| it.has_indirect),
         };
         for global in resolved.globals.iter() {
             let name = global.name;
             let section = (name.strip_prefix(b"__start_")).or(name.strip_prefix(b"__stop_"));
-            let is_bound = !is_defined(global)
-                && section.is_some_and(|section| outputs.by_name(section).is_some());
+            let is_section = || section.is_some_and(|it| outputs.by_name(it).is_some());
+            let is_bound = !is_defined(global) && (name == HEADER_START || is_section());
             bindings.is_section_bound.push(is_bound);
         }
         for &id in linkage {
@@ -129,6 +132,12 @@ impl Bindings {
     /// Whether nothing defines a global and yet it is the beginning or end of a section.
     pub(super) fn is_section_bound(&self, id: GlobalId) -> bool {
         self.is_section_bound[id]
+    }
+
+    /// Whether there are functions that a resolver chooses (`STT_GNU_IFUNC`).
+    #[inline]
+    pub(super) fn has_indirect(&self) -> bool {
+        self.has_indirect
     }
 
     fn is_zero(&self, global: &Global<'_>) -> bool {

@@ -9,10 +9,11 @@ use object::elf;
 
 use super::binding::{Bindings, is_defined};
 use super::contents::MadeContents;
-use super::got::{Got, Rules};
+use super::got::{Got, GotInput, Rules};
 use super::kernel::KallsymsTable;
 use super::layout::ImageLayout;
 use super::made_sections::{MadePart, MadeSections, is_dynamic};
+use super::thread::ThreadAddresses;
 use super::values::{SymbolValue, Values};
 use crate::dynamic::definitions;
 use crate::dynamic::encode::Form;
@@ -92,6 +93,10 @@ impl DynamicLink {
             let what = format!("a position-independent output for {}", input.arch.name);
             return Err(LinkError::NotYet { what });
         };
+        if input.got.has_thread_slots() && input.options.output_kind == OutputKind::Shared {
+            let what = "thread-local variables in a shared object".to_owned();
+            return Err(LinkError::NotYet { what });
+        }
         let form = Form::of(input.arch);
         let (options, made) = (input.options, input.made);
         let base = base_name(options);
@@ -259,7 +264,14 @@ impl DynamicLink {
             part(MadePart::DynamicSymbols),
             symbols::symbol_table(form, symbols),
         );
-        let (slots, of_slots) = input.got.contents(rules, input.values, |id| self.index(id));
+        let dynamic_table = part(MadePart::Dynamic).filter(|&it| input.is_placed(it));
+        let (slots, of_slots) = input.got.contents(&GotInput {
+            rules,
+            values: input.values,
+            thread: input.thread,
+            dynamic_table: dynamic_table.map_or(0, |it| input.values.in_section(it, 0).address()),
+            index: &|id| self.index(id),
+        });
         set(part(MadePart::Got), slots);
         let relative = self.fill_relocations(input, of_slots, &mut set);
         if let Some(section) = part(MadePart::Dynamic).filter(|&it| input.is_placed(it)) {
@@ -414,6 +426,7 @@ pub(super) struct FillInput<'a, 'l> {
     /// The number of an output section in the file.
     pub section_number: &'l dyn Fn(OutputId) -> u16,
     pub kallsyms: Option<&'l KallsymsTable>,
+    pub thread: ThreadAddresses,
 }
 
 impl FillInput<'_, '_> {

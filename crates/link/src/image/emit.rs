@@ -1,6 +1,6 @@
 //! Relocations that stay in an image (`--emit-relocs`), for those who move it later.
 
-use klink_arch::{Class, Value};
+use klink_arch::Class;
 use object::elf;
 
 use super::kernel::TableRelocation;
@@ -120,8 +120,8 @@ impl Image<'_, '_> {
     }
 
     fn is_about_slot(&self, number: u32) -> bool {
-        let value = self.arch.relocation(number).map(|row| row.value);
-        matches!(value, Some(Value::SlotGotRelative | Value::SlotPcRelative))
+        let row = self.arch.relocation(number);
+        row.is_some_and(klink_arch::Relocation::names_slot)
     }
 
     /// A relocation as it was applied: not of an instruction that needs no slot any more, nor where

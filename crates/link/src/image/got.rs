@@ -6,21 +6,23 @@
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use klink_arch::{Arch, Change, Overflow, Relaxation, Relaxed, Value};
+use klink_arch::{Arch, Change, Overflow, Relaxation, Relaxed, Slot, ThreadRelaxed, Value};
 use object::elf;
 use rayon::prelude::*;
 
 use super::binding::Bindings;
+use super::indirect::{Indirect, IndirectUse};
 use super::made_sections::{MadePart, MadeSections, is_dynamic};
+use super::thread::ThreadAddresses;
 use super::unwind::Unwind;
 use super::values::Values;
 use crate::dynamic::encode::{Encoder, Form};
-use crate::dynamic::relocations::{DynamicRelocation, Fate, fate};
+use crate::dynamic::relocations::{DynamicRelocation, Fate, Target, fate};
 use crate::dynamic::walk::walk_order;
 use crate::eh_frame::FramePlace;
 use crate::id::{GlobalId, Id, ObjectId, SectionId};
 use crate::input::RawRelocation;
-use crate::options::Options;
+use crate::options::{Options, OutputKind};
 use crate::output::Placements;
 use crate::resolve::{Definition, Resolved};
 
@@ -28,7 +30,24 @@ use crate::resolve::{Definition, Resolved};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum SlotOwner {
     Local(ObjectId, u32),
+    /// This module as a whole, for its thread-local variables.
+    Module,
     Global(GlobalId),
+}
+
+/// A slot: whose, and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct SlotKey {
+    pub owner: SlotOwner,
+    pub kind: Slot,
+}
+
+impl SlotKey {
+    /// The slot with the owner's address.
+    pub(super) fn address(owner: SlotOwner) -> Self {
+        let kind = Slot::Address;
+        Self { owner, kind }
+    }
 }
 
 impl SlotOwner {
@@ -52,7 +71,8 @@ pub(super) struct DynamicSite {
 /// What relocations need.
 #[derive(Default)]
 struct Needs {
-    slots: Vec<SlotOwner>,
+    slots: Vec<SlotKey>,
+    indirect: Vec<IndirectUse>,
     sites: Vec<DynamicSite>,
     /// Globals that are called as if through a PLT.
     called: Vec<GlobalId>,
@@ -70,6 +90,52 @@ pub(super) struct Rules<'a, 'l> {
 }
 
 impl Rules<'_, '_> {
+    /// Whose function it is, if a resolver chooses it when the program starts.
+    pub(super) fn indirect(&self, object: ObjectId, symbol: u32) -> Option<SlotOwner> {
+        if !self.bindings.has_indirect() {
+            return None;
+        }
+        let is_function = |symbol_type: u8| symbol_type == elf::STT_GNU_IFUNC.0;
+        let is_indirect = match self.resolved.global_of(object, symbol) {
+            Some(id) => {
+                let global = &self.resolved.globals[id];
+                let is_here = matches!(global.definition, Definition::Object { .. });
+                is_here && is_function(global.symbol_type)
+            }
+            None => {
+                let symbols = &self.resolved.objects[object].symbols;
+                let symbol = symbols.get(symbol as usize);
+                symbol.is_some_and(|symbol| is_function(symbol.symbol_type))
+            }
+        };
+        is_indirect.then(|| SlotOwner::of(self.resolved, object, symbol))
+    }
+
+    /// The slot that a relocation is about.
+    pub(super) fn slot_key(&self, object: ObjectId, symbol: u32, kind: Slot) -> SlotKey {
+        let owner = match kind {
+            Slot::ThreadModule => SlotOwner::Module,
+            _ => SlotOwner::of(self.resolved, object, symbol),
+        };
+        SlotKey { owner, kind }
+    }
+
+    /// What a program's code that finds a thread-local variable becomes: that with relocation `index` of
+    /// `section`.
+    pub(super) fn relax_thread(&self, section: SectionId, index: usize) -> Option<ThreadRelaxed> {
+        let thread = self.arch.thread?;
+        let input = self.resolved.section(section);
+        let is_code = input.flags & elf::SHF_EXECINSTR.0 != 0;
+        if !is_code || self.options.output_kind == OutputKind::Shared {
+            return None;
+        }
+        let all = &input.relocations;
+        let relocation = all.get(index);
+        let next = (index + 1 < all.len()).then(|| all.get(index + 1).number);
+        let offset = usize::try_from(relocation.offset).ok()?;
+        thread.relax(relocation.number, input.data, offset, next)
+    }
+
     /// The instruction that needs no slot, in place of the one that a relocation is about. `section`
     /// are the bytes of the input section.
     pub(super) fn relax(
@@ -81,7 +147,7 @@ impl Rules<'_, '_> {
     ) -> Option<Relaxed> {
         let relaxations = self.arch.relaxations;
         let is_marked = |number| relaxations.iter().any(|row| row.numbers.contains(&number));
-        if !is_marked(relocation.number) {
+        if !is_marked(relocation.number) || self.indirect(object, relocation.symbol).is_some() {
             return None;
         }
         let target = self
@@ -182,22 +248,23 @@ impl Rules<'_, '_> {
             let Some(row) = self.arch.relocation(relocation.number) else {
                 continue;
             };
-            let is_about_table = matches!(
-                row.value,
-                Value::SlotGotRelative
-                    | Value::SlotPcRelative
-                    | Value::GotRelative
-                    | Value::GotPcRelative
-            );
+            if let Some(owner) = self.indirect(object, relocation.symbol) {
+                let place = (section, input);
+                let used = IndirectUse::new(self, owner, place, row, relocation);
+                needs.indirect.push(used);
+                continue;
+            }
+            let is_about_table =
+                row.names_slot() || matches!(row.value, Value::GotRelative | Value::GotPcRelative);
             if is_about_table {
                 let global = self.resolved.global_of(object, relocation.symbol);
                 let name = global.map(|id| self.resolved.globals[id].name);
                 needs.names_table |= name.is_some() && name == table;
             }
-            if matches!(row.value, Value::SlotGotRelative | Value::SlotPcRelative) {
+            if row.names_slot() {
                 if self.relax_input(section, &relocation).is_none() {
-                    let owner = SlotOwner::of(self.resolved, object, relocation.symbol);
-                    needs.slots.push(owner);
+                    let key = self.slot_key(object, relocation.symbol, row.slot);
+                    needs.slots.push(key);
                 }
             } else if is_shared {
                 if self.asks_for_plt(relocation.number)
@@ -228,8 +295,12 @@ impl Rules<'_, '_> {
 pub(super) struct Got {
     table: Option<SectionId>,
     reserved: Option<SectionId>,
-    slots: Vec<SlotOwner>,
-    offsets: HashMap<SlotOwner, u64, RandomState>,
+    /// Words in front of the slots.
+    header: u64,
+    slots: Vec<SlotKey>,
+    offsets: HashMap<SlotKey, u64, RandomState>,
+    /// Functions that a resolver chooses.
+    pub indirect: Indirect,
     pub sites: Vec<DynamicSite>,
     /// Globals that are called as if through a PLT, some more than once.
     pub called: Vec<GlobalId>,
@@ -270,46 +341,55 @@ impl Got {
             ..Self::default()
         };
         let mut names_table = false;
+        let mut uses = Vec::new();
         for needs in needs {
             names_table |= needs.names_table;
+            uses.extend(needs.indirect);
             got.slots.extend(needs.slots);
             got.sites.extend(needs.sites);
             got.called.extend(needs.called);
         }
-        got.order_slots(resolved);
+        let (indirect, slots) = Indirect::plan(&rules, made, &uses);
+        got.indirect = indirect;
+        got.slots.extend(slots);
+        let is_used = names_table || !got.slots.is_empty() || got.indirect.is_used();
+        let reserved = rules.arch.got.filter(|_| is_used);
+        let reserved = reserved.map_or(0, |table| table.reserved);
         let word = Form::of(rules.arch).address_size() as u64;
-        for (slot, &owner) in got.slots.iter().enumerate() {
-            got.offsets.insert(owner, slot as u64 * word);
+        if got.reserved.is_none() {
+            got.header = reserved;
         }
-        let reserved = rules.arch.got.map_or(0, |table| table.reserved);
-        let is_used = names_table || !got.slots.is_empty();
-        let sizes = [
-            (got.table, got.slots.len() as u64 * word),
-            (got.reserved, if is_used { reserved * word } else { 0 }),
-        ];
+        let words = got.place_slots(resolved, word);
+        let sizes = [(got.table, words * word), (got.reserved, reserved * word)];
         let sizes = sizes
             .into_iter()
             .filter_map(|(section, size)| Some((section?, size)));
-        (got, sizes.collect())
+        let sizes = sizes.chain(got.indirect.sizes(&rules)).collect();
+        (got, sizes)
     }
 
-    /// Locals by object and number, then globals as GNU ld walks them.
-    fn order_slots(&mut self, resolved: &Resolved<'_>) {
-        self.slots.sort_unstable();
-        self.slots.dedup();
-        let is_global = |slot: &SlotOwner| matches!(slot, SlotOwner::Global(_));
-        if self.slots.iter().filter(|slot| is_global(slot)).count() < 2 {
-            return;
-        }
-        let names = resolved.globals.iter().map(|global| global.name);
-        let mut ranks = vec![0; resolved.globals.len()];
-        for (rank, position) in walk_order(names).into_iter().enumerate() {
-            ranks[position] = rank;
-        }
-        self.slots.sort_by_key(|slot| match slot {
-            SlotOwner::Local(object, symbol) => (0, object.index(), *symbol as usize),
-            SlotOwner::Global(id) => (1, ranks[id.index()], 0),
+    /// Gives each slot its place: locals by object and number, then globals as GNU ld walks them. Gives the
+    /// words of the table.
+    fn place_slots(&mut self, resolved: &Resolved<'_>, word: u64) -> u64 {
+        let mut owners = self.slots.iter().map(|slot| slot.owner).collect();
+        order_owners(&mut owners, resolved, |owner| match owner {
+            SlotOwner::Local(..) => 0,
+            SlotOwner::Module => 1,
+            SlotOwner::Global(_) => 2,
         });
+        let places = owners.iter().enumerate();
+        let places: HashMap<SlotOwner, usize, RandomState> =
+            places.map(|(place, &owner)| (owner, place)).collect();
+        let place = |owner| places.get(&owner).copied();
+        self.slots
+            .sort_by_key(|slot| (place(slot.owner), slot.kind));
+        self.slots.dedup();
+        let mut words = self.header;
+        for &slot in &self.slots {
+            self.offsets.insert(slot, words * word);
+            words += slot.kind.words();
+        }
+        words
     }
 
     /// The address that offsets into the table count from.
@@ -318,30 +398,50 @@ impl Got {
         section.map_or(0, |section| values.in_section(section, 0).address())
     }
 
-    /// The address of a symbol's slot.
-    pub(super) fn slot(&self, owner: SlotOwner, values: &Values<'_, '_>) -> Option<u64> {
-        let offset = *self.offsets.get(&owner)?;
+    /// The address of a slot.
+    pub(super) fn slot(&self, key: SlotKey, values: &Values<'_, '_>) -> Option<u64> {
+        let offset = *self.offsets.get(&key)?;
         Some(values.in_section(self.table?, offset).address())
     }
 
-    /// The bytes of the slots, and the relocations that a loader applies to them. `index` gives a
-    /// symbol's number in `.dynsym`.
-    pub(super) fn contents(
-        &self,
-        rules: Rules<'_, '_>,
-        values: &Values<'_, '_>,
-        index: impl Fn(GlobalId) -> u32,
-    ) -> (Vec<u8>, Vec<DynamicRelocation>) {
+    /// The bytes of the table, and the relocations that a loader applies to it.
+    pub(super) fn contents(&self, input: &GotInput<'_, '_>) -> (Vec<u8>, Vec<DynamicRelocation>) {
+        let rules = input.rules;
         let form = Form::of(rules.arch);
         let mut bytes = Encoder::new(form, self.slots.len() * form.address_size());
         let mut relocations = Vec::new();
-        for &owner in &self.slots {
-            let (value, target) = self.slot_value(owner, rules, values);
-            let place = self.slot(owner, values).unwrap_or(0);
-            let dynamic = rules.arch.dynamic.as_ref();
-            let dynamic = dynamic.filter(|_| is_dynamic(rules.options));
+        for word in 0..self.header {
+            bytes.address(if word == 0 { input.dynamic_table } else { 0 });
+        }
+        let dynamic = rules.arch.dynamic.as_ref();
+        let dynamic = dynamic.filter(|_| is_dynamic(rules.options));
+        for &key in &self.slots {
+            let value = match key.owner {
+                SlotOwner::Local(object, symbol) => input.values.of(object, symbol).address(),
+                SlotOwner::Global(id) => input.values.global(id).address(),
+                SlotOwner::Module => input.thread.block,
+            };
+            let offset = value.wrapping_sub(input.thread.block);
+            match key.kind {
+                Slot::Address => {}
+                Slot::ThreadOffset => {
+                    bytes.address(value.wrapping_sub(input.thread.pointer));
+                    continue;
+                }
+                Slot::ThreadIndex | Slot::ThreadModule => {
+                    bytes.address(PROGRAM_MODULE);
+                    bytes.address(offset);
+                    continue;
+                }
+            }
+            if let Some(first) = self.indirect.in_table(key.owner, &rules, input.values) {
+                bytes.address(first);
+                continue;
+            }
+            let target = slot_target(key.owner, rules);
+            let place = self.slot(key, input.values).unwrap_or(0);
             let mut stored = value;
-            match (dynamic, owner) {
+            match (dynamic, key.owner) {
                 (Some(dynamic), _) if target.is_bound && !target.is_absolute && !target.is_zero => {
                     relocations.push(DynamicRelocation {
                         place,
@@ -354,7 +454,7 @@ impl Got {
                     stored = 0;
                     relocations.push(DynamicRelocation {
                         place,
-                        symbol: index(id),
+                        symbol: (input.index)(id),
                         number: dynamic.glob_dat,
                         addend: 0,
                     });
@@ -371,30 +471,66 @@ impl Got {
         if !is_dynamic(rules.options) {
             return 0;
         }
-        let needs_one = |owner: &&SlotOwner| {
-            let target = slot_target(**owner, rules);
-            !(target.is_zero || target.is_bound && target.is_absolute)
+        let needs_one = |key: &&SlotKey| {
+            let target = slot_target(key.owner, rules);
+            key.kind == Slot::Address && !(target.is_zero || target.is_bound && target.is_absolute)
         };
         self.slots.iter().filter(needs_one).count() as u64
     }
 
-    fn slot_value(
-        &self,
-        owner: SlotOwner,
-        rules: Rules<'_, '_>,
-        values: &Values<'_, '_>,
-    ) -> (u64, crate::dynamic::relocations::Target) {
-        let value = match owner {
-            SlotOwner::Local(object, symbol) => values.of(object, symbol),
-            SlotOwner::Global(id) => values.global(id),
-        };
-        (value.address(), slot_target(owner, rules))
+    /// Whether there are slots about thread-local variables.
+    pub(super) fn has_thread_slots(&self) -> bool {
+        self.slots.iter().any(|key| key.kind != Slot::Address)
     }
 }
 
-fn slot_target(owner: SlotOwner, rules: Rules<'_, '_>) -> crate::dynamic::relocations::Target {
+/// What the table's contents are computed from.
+pub(super) struct GotInput<'a, 'l> {
+    pub rules: Rules<'a, 'l>,
+    pub values: &'l Values<'a, 'l>,
+    pub thread: ThreadAddresses,
+    /// The address of `.dynamic`, or 0.
+    pub dynamic_table: u64,
+    /// The number of a symbol in `.dynsym`.
+    pub index: &'l dyn Fn(GlobalId) -> u32,
+}
+
+/// The number that thread libraries give to the program itself (Drepper, 2).
+const PROGRAM_MODULE: u64 = 1;
+
+/// Orders owners, each once: by the number that `class` gives, locals by object and number, globals as GNU
+/// ld walks them.
+pub(super) fn order_owners(
+    owners: &mut Vec<SlotOwner>,
+    resolved: &Resolved<'_>,
+    class: impl Fn(SlotOwner) -> u8,
+) {
+    owners.sort_unstable();
+    owners.dedup();
+    let is_global = |owner: &&SlotOwner| matches!(owner, SlotOwner::Global(_));
+    let mut ranks = Vec::new();
+    if owners.iter().filter(is_global).count() > 1 {
+        let names = resolved.globals.iter().map(|global| global.name);
+        ranks.resize(resolved.globals.len(), 0);
+        for (rank, position) in walk_order(names).into_iter().enumerate() {
+            ranks[position] = rank;
+        }
+    }
+    owners.sort_by_key(|&owner| match owner {
+        SlotOwner::Local(object, symbol) => (class(owner), object.index(), symbol as usize),
+        SlotOwner::Module => (class(owner), 0, 0),
+        SlotOwner::Global(id) => (class(owner), ranks.get(id.index()).copied().unwrap_or(0), 0),
+    });
+}
+
+fn slot_target(owner: SlotOwner, rules: Rules<'_, '_>) -> Target {
     match owner {
         SlotOwner::Local(object, symbol) => rules.bindings.target(rules.resolved, object, symbol),
         SlotOwner::Global(id) => rules.bindings.target_of_global(rules.resolved, id),
+        SlotOwner::Module => Target {
+            is_bound: true,
+            is_absolute: true,
+            is_zero: false,
+        },
     }
 }

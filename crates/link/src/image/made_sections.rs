@@ -7,8 +7,9 @@
 //! _bfd_elf_create_got_section, _bfd_elf_make_dynamic_reloc_section); bfd/elf-ifunc.c
 //! (_bfd_elf_create_ifunc_sections); ld/ldelf.c (ldelf_after_open).
 
-use klink_arch::{Addends, Arch};
+use klink_arch::{Addends, Arch, GotTable};
 use object::elf;
+use rayon::prelude::*;
 
 use crate::dynamic::tags::tag_size;
 use crate::id::{GlobalId, Id, ObjectId, SectionId};
@@ -32,6 +33,10 @@ pub(super) enum MadePart {
     Got,
     GotPlt,
     UnwindHeader,
+    /// For functions that a resolver chooses when the program starts.
+    IndirectStubs,
+    IndirectSlots,
+    IndirectRelocations,
     /// Relocations that a loader applies to sections of one name.
     Relocations,
     /// One that is empty in every link that this linker can make, and has its say nevertheless.
@@ -224,6 +229,12 @@ impl MadeSections {
 
     fn add_got(&mut self, resolved: &mut Resolved<'_>, options: &Options, arch: &Arch) {
         let Some(got) = arch.got else { return };
+        if got.on_demand {
+            if needs_slots(resolved, arch) {
+                self.add_own_got(resolved, got, arch);
+            }
+            return;
+        }
         let word = Sizes::of(arch.class).word;
         let row = |part, name, section_type, flags| Row {
             part,
@@ -248,14 +259,41 @@ impl MadeSections {
                 rows.push(row(MadePart::Unused, ".eh_frame", bits, READ));
             }
         } else {
-            let mut stubs = row(MadePart::Unused, ".iplt", bits, CODE);
+            let mut stubs = row(MadePart::IndirectStubs, ".iplt", bits, CODE);
             stubs.align = 1;
             rows.push(stubs);
-            rows.push(row(MadePart::Unused, of_plt, table, READ));
-            rows.push(row(MadePart::Unused, ".igot.plt", bits, WRITE));
+            rows.push(row(MadePart::IndirectRelocations, of_plt, table, READ));
+            rows.push(row(MadePart::IndirectSlots, ".igot.plt", bits, WRITE));
         }
         self.push_rows(resolved, &rows);
         self.define_start(resolved, MadePart::GotPlt, got.symbol.as_bytes());
+    }
+
+    /// A table that begins with what a dynamic linker fills in, for code that asks for it. Its symbol is
+    /// for others too (bfd/elf32-hppa.c, `elf32_hppa_create_dynamic_sections`).
+    fn add_own_got(&mut self, resolved: &mut Resolved<'_>, got: GotTable, arch: &Arch) {
+        let word = Sizes::of(arch.class).word;
+        let row = |part, name, section_type, flags| Row {
+            part,
+            name,
+            section_type,
+            flags,
+            align: word,
+        };
+        let (bits, table) = (elf::SHT_PROGBITS, elf::SHT_RELA);
+        let rows = [
+            row(MadePart::GotRelocations, ".rela.got", table, READ),
+            row(MadePart::Got, ".got", bits, WRITE),
+        ];
+        self.push_rows(resolved, &rows);
+        let name = got.symbol.as_bytes();
+        self.define_start(resolved, MadePart::Got, name);
+        if let Some(id) = self
+            .symbols
+            .pop_if(|&mut id| resolved.globals[id].name == name)
+        {
+            resolved.globals[id].other = elf::STV_DEFAULT.0;
+        }
     }
 
     /// A table of dynamic relocations for each name of sections that may need some.
@@ -326,6 +364,21 @@ impl MadeSections {
         global.other = elf::STV_HIDDEN.0;
         self.symbols.push(id);
     }
+}
+
+/// Whether code asks for a slot of the global offset table.
+fn needs_slots(resolved: &Resolved<'_>, arch: &Arch) -> bool {
+    let objects: Vec<_> = resolved.objects.iter().collect();
+    let needs_one = |relocation: crate::input::RawRelocation| {
+        let row = arch.relocation(relocation.number);
+        row.is_some_and(klink_arch::Relocation::names_slot)
+    };
+    objects.par_iter().any(|object| {
+        let mut sections = object.sections.iter();
+        sections.any(|section| {
+            section.flags & elf::SHF_ALLOC.0 != 0 && section.relocations.iter().any(needs_one)
+        })
+    })
 }
 
 /// Whether the output has tables for a loader.

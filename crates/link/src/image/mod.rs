@@ -12,6 +12,7 @@ mod emit;
 mod entry;
 mod executable_stack;
 mod got;
+mod indirect;
 mod kernel;
 pub(crate) mod layout;
 mod made_sections;
@@ -27,8 +28,10 @@ mod scope;
 mod segments;
 mod stubs;
 mod symtab;
+mod thread;
 mod unwind;
 mod values;
+mod warning_sections;
 mod write;
 
 pub(crate) use common::NAME as COMMON;
@@ -47,6 +50,7 @@ use self::merged::Merges;
 use self::plan::Plan;
 use self::relocate::Relocator;
 use self::stubs::StubMap;
+use self::thread::ThreadAddresses;
 use self::unwind::UnwindInputs;
 use self::values::Values;
 use crate::buffer::Buffer;
@@ -73,6 +77,8 @@ pub(crate) fn link<'a>(
     (build_id, kallsyms): (Option<BuildIdNote>, Option<KallsymsObject>),
     mut clock: Clock,
 ) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
+    let told = warning_sections::take(&mut resolved, options);
+    clock.report().warnings.extend(told);
     common::allocate(&mut resolved, sources, options.sort_common);
     let made = MadeSections::add(&mut resolved, options, arch, storage);
     let program = script::compile(sources, storage, &mut resolved, false)?;
@@ -136,6 +142,7 @@ pub(crate) fn link<'a>(
             bindings: &plan.bindings,
             versions: plan.version_names(),
             needed: &needed,
+            thread_block: ThreadAddresses::new(layout, arch).block,
         })
     };
     let kallsyms = kallsyms.map(|object| object.settle(&mut layouter, list_symbols));
@@ -167,6 +174,7 @@ pub(crate) fn link<'a>(
         arch,
         gp: global_pointer(&resolved, &values, arch),
         segment_bases: segment_bases(&layout),
+        thread: ThreadAddresses::new(&layout, arch),
         rules: plan.rules(&resolved, options, arch),
         got: &plan.got,
         got_base: plan.got.base(&values),

@@ -7,7 +7,7 @@ use object::elf;
 use super::binding::Bindings;
 use super::contents::MadeContents;
 use super::dynamic_link::{self, DynamicLink, FillInput, PlanInput};
-use super::got::{Got, Rules};
+use super::got::{Got, GotInput, Rules};
 use super::kernel::KallsymsTable;
 use super::made_sections::{MadePart, MadeSections, is_dynamic};
 use super::relocate::Relocator;
@@ -103,6 +103,12 @@ impl Plan {
         for (section, size) in sizes {
             resolved.made_section_mut(section).size = size;
         }
+        // Empty, they must not move what follows them.
+        if let (Some(stubs), Some(functions)) = (made.part(MadePart::IndirectStubs), arch.indirect)
+            && got.indirect.is_used()
+        {
+            resolved.made_section_mut(stubs).align = functions.stub.align.into();
+        }
         made.exclude_empty(resolved);
         bindings.hide_called(resolved, &got.called);
         forget_unused_table(resolved, &made);
@@ -177,14 +183,24 @@ impl Plan {
                     got: &self.got,
                     section_number,
                     kallsyms,
+                    thread: relocator.thread,
                 },
                 &mut contents,
             )?,
             None => {
                 if let Some(section) = part(MadePart::Got) {
-                    let (slots, _) = self.got.contents(rules, relocator.values, |_| 0);
+                    let (slots, _) = self.got.contents(&GotInput {
+                        rules,
+                        values: relocator.values,
+                        thread: relocator.thread,
+                        dynamic_table: 0,
+                        index: &|_| 0,
+                    });
                     contents.set(section, slots);
                 }
+                let (got, layout) = (&self.got, relocator.layout);
+                got.indirect
+                    .fill(&rules, got, layout, relocator.values, &mut contents)?;
             }
         }
         Ok(contents)

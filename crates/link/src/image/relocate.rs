@@ -1,17 +1,21 @@
 //! Relocations of an image: their values go into the bytes, and with `--emit-relocs` they stay.
 
-use klink_arch::{Addends, Arch, Relaxed, RelocError, Relocation, Value, Values as Formula};
+use klink_arch::{
+    Addends, Arch, Relaxed, RelocError, Relocation, StaticLink, ThreadRelaxed, Value,
+    Values as Formula,
+};
 
-use super::got::{Got, Rules, SlotOwner};
+use super::got::{Got, Rules};
 use super::layout::ImageLayout;
 use super::made_sections::is_dynamic;
 use super::stubs::StubMap;
+use super::thread::ThreadAddresses;
 use super::values::{SymbolValue, Values};
 use crate::dynamic::relocations::Fate;
 use crate::error::{LinkError, OutOfRange};
 use crate::id::{ObjectId, OutputId, SectionId};
 use crate::input::{InputSection, RawRelocation};
-use crate::options::Unresolved;
+use crate::options::{OutputKind, Unresolved};
 use crate::output::Traits;
 use crate::relocate::bad_relocation;
 use crate::resolve::Resolved;
@@ -27,6 +31,8 @@ pub(super) struct Relocator<'a, 'l> {
     pub gp: u64,
     /// Where the segments of code and of data begin, for relocations that count from there.
     pub segment_bases: [u64; 2],
+    /// Where thread-local variables are.
+    pub thread: ThreadAddresses,
     /// What decides about slots and what is left to a loader.
     pub rules: Rules<'a, 'l>,
     pub got: &'l Got,
@@ -89,7 +95,11 @@ impl<'a> Relocator<'a, '_> {
             unresolved: self.rules.options.unresolved(),
         };
         let is_edited = self.layout.unwind.contains(section);
-        for mut relocation in input.relocations.iter() {
+        let mut is_dropped = false;
+        for (index, mut relocation) in input.relocations.iter().enumerate() {
+            if std::mem::take(&mut is_dropped) {
+                continue;
+            }
             if is_edited && let Some(place) = self.layout.unwind.field(section, relocation.offset) {
                 match place.offset() {
                     Some(moved) => relocation.offset = moved,
@@ -103,7 +113,22 @@ impl<'a> Relocator<'a, '_> {
                     symbol: relocation.symbol,
                 }));
             }
-            let result = self.apply_one(&relocated, &relocation, bytes);
+            let Some(row) = self.arch.relocation(relocation.number) else {
+                problems.push(self.unknown(section, &relocation));
+                continue;
+            };
+            let is_changed = matches!(row.value, Value::Foreign | Value::ThreadBlockRelative);
+            let thread = is_changed.then(|| self.rules.relax_thread(section, index));
+            let result = match thread.flatten() {
+                None if self.is_thread_code(&relocation) => {
+                    Err(self.bad_thread(section, &relocation, row))
+                }
+                None => self.apply_one(&relocated, &relocation, row, bytes),
+                Some(relaxed) => {
+                    is_dropped = relaxed.drops_call;
+                    self.apply_thread(&relocated, &relocation, &relaxed, bytes)
+                }
+            };
             if let Err(problem) = result {
                 problems.push(problem);
             }
@@ -120,6 +145,7 @@ impl<'a> Relocator<'a, '_> {
         &self,
         input: &RelocatedSection,
         relocation: &RawRelocation,
+        row: &Relocation,
         bytes: &mut [u8],
     ) -> Result<(), Problem> {
         let &RelocatedSection {
@@ -129,16 +155,6 @@ impl<'a> Relocator<'a, '_> {
             explicit,
             ..
         } = input;
-        let Some(row) = self.arch.relocation(relocation.number) else {
-            return Err(self.bad(
-                section,
-                relocation,
-                format!(
-                    "unknown relocation type {} of {}",
-                    relocation.number, self.arch.name
-                ),
-            ));
-        };
         if matches!(row.value, Value::Marker) {
             return Ok(());
         }
@@ -157,7 +173,7 @@ impl<'a> Relocator<'a, '_> {
                 addend: relaxed.addend,
                 ..*relocation
             };
-            return self.apply_one(&input, &relocation, bytes);
+            return self.apply_as(&input, &relocation, bytes);
         }
         let is_baseless = matches!(row.value, Value::SlotGotRelative)
             && self
@@ -211,10 +227,29 @@ impl<'a> Relocator<'a, '_> {
             segment_base: 0,
             section_base: 0,
             size: 0,
+            thread_pointer: self.thread.pointer,
+            thread_block: self.thread.block,
         };
+        if let Some(owner) = self.rules.indirect(object, relocation.symbol)
+            && Traits::of(self.resolved.section(section)).contains(Traits::ALLOC)
+        {
+            match self.got.indirect.stub(owner, &self.rules, self.values) {
+                Some(stub) => formula.symbol = stub,
+                // A pointer that is filled in when the program starts.
+                None if explicit && !row.names_slot() => return Ok(()),
+                None => {}
+            }
+        }
         match row.value {
-            Value::SlotGotRelative | Value::SlotPcRelative => {
-                formula.slot = self.slot(object, relocation);
+            Value::SlotGotRelative | Value::SlotPcRelative | Value::SlotGpRelative => {
+                formula.slot = self.slot(object, relocation, row);
+                if let Some(change) = row.static_link
+                    && !is_dynamic(self.rules.options)
+                {
+                    let far = self.is_far_from_gp(target);
+                    let result = self.apply_static(row, change, far, field, &formula);
+                    return result.map_err(|error| self.failed(section, relocation, row, error));
+                }
             }
             Value::SegmentRelative => formula.segment_base = self.segment_base(target),
             Value::SectionRelative => formula.section_base = self.section_base(target),
@@ -247,10 +282,119 @@ impl<'a> Relocator<'a, '_> {
         self.rules.relax(input.object, relocation, bytes, addend)
     }
 
+    /// Whether a relocation is only there to be changed.
+    fn is_thread_code(&self, relocation: &RawRelocation) -> bool {
+        let row = self.arch.relocation(relocation.number);
+        let thread = self.arch.thread.filter(|it| it.relaxes(relocation.number));
+        thread.is_some() && row.is_some_and(|row| row.value == Value::Foreign)
+    }
+
+    fn bad_thread(
+        &self,
+        section: SectionId,
+        relocation: &RawRelocation,
+        row: &Relocation,
+    ) -> Problem {
+        let (object, _) = self.resolved.section_place(section);
+        let symbol = self.symbol_name(object, relocation.symbol);
+        let why = match self.rules.options.output_kind {
+            OutputKind::Shared => "klink makes no shared objects with thread-local variables yet",
+            _ => "the code is not what the psABI says",
+        };
+        let what = format!(
+            "TLS transition from {} against `{symbol}' failed: {why}",
+            row.name
+        );
+        self.bad(section, relocation, what)
+    }
+
+    /// Applies a relocation that has taken the place of the input's.
+    fn apply_as(
+        &self,
+        input: &RelocatedSection,
+        relocation: &RawRelocation,
+        bytes: &mut [u8],
+    ) -> Result<(), Problem> {
+        match self.arch.relocation(relocation.number) {
+            Some(row) => self.apply_one(input, relocation, row, bytes),
+            None => Err(self.unknown(input.section, relocation)),
+        }
+    }
+
+    /// Changes code that finds a thread-local variable.
+    fn apply_thread(
+        &self,
+        input: &RelocatedSection,
+        relocation: &RawRelocation,
+        relaxed: &ThreadRelaxed,
+        bytes: &mut [u8],
+    ) -> Result<(), Problem> {
+        relaxed.write(bytes);
+        let Some((number, offset)) = relaxed.then else {
+            return Ok(());
+        };
+        let input = RelocatedSection {
+            explicit: input.explicit || relaxed.drops_addend,
+            ..*input
+        };
+        let relocation = RawRelocation {
+            offset: offset as u64,
+            number,
+            addend: match relaxed.drops_addend {
+                true => 0,
+                false => relocation.addend,
+            },
+            ..*relocation
+        };
+        self.apply_as(&input, &relocation, bytes)
+    }
+
+    /// Applies what stands in a static link for a relocation of position-independent code, with the slot
+    /// as the symbol.
+    fn apply_static(
+        &self,
+        row: &Relocation,
+        change: StaticLink,
+        is_far: bool,
+        field: &mut [u8],
+        formula: &Formula,
+    ) -> Result<(), RelocError> {
+        let Some(instead) = self.arch.relocation(change.number) else {
+            return Err(RelocError::Unsupported { name: row.name });
+        };
+        if let Some(rewrite) = change.rewrite {
+            let instruction = row.field.read(self.arch.endian, field)?;
+            let changed = rewrite.rewrite(instruction);
+            let changed = changed.ok_or(RelocError::Unsupported { name: row.name })?;
+            row.field.write(self.arch.endian, field, changed)?;
+        }
+        let formula = Formula {
+            symbol: formula.slot,
+            ..*formula
+        };
+        match instead.far_from_gp.filter(|_| is_far) {
+            None => instead.apply(self.arch.endian, field, &formula),
+            Some(rewrite) => self.apply_far(instead, rewrite, field, &formula),
+        }
+    }
+
     /// The address of the slot that a relocation is about; 0 if there is none.
-    fn slot(&self, object: ObjectId, relocation: &RawRelocation) -> u64 {
-        let owner = SlotOwner::of(self.resolved, object, relocation.symbol);
-        self.got.slot(owner, self.values).unwrap_or(0)
+    fn slot(&self, object: ObjectId, relocation: &RawRelocation, row: &Relocation) -> u64 {
+        let key = self.rules.slot_key(object, relocation.symbol, row.slot);
+        let of_stub = || {
+            let indirect = &self.got.indirect;
+            indirect.slot(key.owner, &self.rules, self.values)
+        };
+        let slot = self.got.slot(key, self.values).or_else(of_stub);
+        slot.unwrap_or(0)
+    }
+
+    fn unknown(&self, section: SectionId, relocation: &RawRelocation) -> Problem {
+        let what = format!(
+            "unknown relocation type {} of {}",
+            relocation.number, self.arch.name
+        );
+        self.bad(section, relocation, what)
     }
 
     fn refused(&self, section: SectionId, relocation: &RawRelocation, row: &Relocation) -> Problem {

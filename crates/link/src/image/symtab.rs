@@ -6,7 +6,7 @@ use object::elf;
 use super::binding::Bindings;
 use super::layout::ImageLayout;
 use super::stubs;
-use super::values::{SymbolValue, Values};
+use super::values::{HEADER_START, SymbolValue, Values};
 use crate::id::{GlobalId, IdVec, ObjectId};
 use crate::input::{InputSymbol, Object, SymbolPlace};
 use crate::options::{DiscardLocals, Options, Strip};
@@ -24,6 +24,8 @@ pub(super) struct TableInput<'a, 'l> {
     pub bindings: &'l Bindings,
     /// The names of versions, which are symbols too.
     pub versions: &'l [Vec<u8>],
+    /// Where the first values of thread-local variables begin; their symbols count from there.
+    pub thread_block: u64,
     /// Symbols that stay though nothing defines them.
     pub needed: &'l [GlobalId],
 }
@@ -92,6 +94,7 @@ fn add_locals(
                 _ => continue,
             },
         };
+        let value = in_thread_block(input.thread_block, symbol.symbol_type, value);
         if symbol.symbol_type == elf::STT_SECTION.0 {
             if let OutputPlace::Section(output) = place {
                 numbers[index] = table.section(output);
@@ -157,7 +160,7 @@ fn add_globals(table: &mut SymbolTable, input: &TableInput<'_, '_>, local: bool)
         let of_section = defined && matches!(global.definition, Definition::Undefined { .. });
         let hidden = match input.layout.symbols.get(&id) {
             Some(symbol) => symbol.hidden || input.bindings.is_local(id, global.other),
-            None if of_section => global.name.starts_with(b"."),
+            None if of_section => global.name.starts_with(b".") || global.name == HEADER_START,
             None => input.bindings.is_local(id, global.other),
         };
         if (defined && hidden) != local {
@@ -171,7 +174,8 @@ fn add_globals(table: &mut SymbolTable, input: &TableInput<'_, '_>, local: bool)
         if !defined && !stays_undefined(input, id) {
             continue;
         }
-        let binding = match (local, weak && !input.layout.symbols.contains_key(&id)) {
+        let is_weak = weak && !of_section && !input.layout.symbols.contains_key(&id);
+        let binding = match (local, is_weak) {
             (true, _) => elf::STB_LOCAL.0,
             (false, true) => elf::STB_WEAK.0,
             (false, false) => strong,
@@ -180,10 +184,11 @@ fn add_globals(table: &mut SymbolTable, input: &TableInput<'_, '_>, local: bool)
             add_empty_file(table);
             has_file_symbol = true;
         }
+        let symbol_type = symbol_type(input, id);
         let symbol = OutputSymbol {
-            value,
+            value: in_thread_block(input.thread_block, symbol_type, value),
             size: global.size,
-            info: info(binding, symbol_type(input, id)),
+            info: info(binding, symbol_type),
             // Visibility is for what other files can see (bfd/elflink.c, `elf_link_output_extsym`).
             other: match (local, of_section) {
                 (true, _) => global.other & !3,
@@ -242,6 +247,14 @@ fn stays_undefined(input: &TableInput<'_, '_>, id: GlobalId) -> bool {
     let global = &input.resolved.globals[id];
     let is_weak = matches!(global.definition, Definition::Undefined { weak: true });
     !global.script_only && input.options.emit_relocations || !is_weak && input.needed.contains(&id)
+}
+
+/// The value of a symbol: of a thread-local variable, its offset (ELF gABI, `STT_TLS`).
+fn in_thread_block(block: u64, symbol_type: u8, address: u64) -> u64 {
+    match symbol_type == elf::STT_TLS.0 {
+        true => address.wrapping_sub(block),
+        false => address,
+    }
 }
 
 /// A symbol to which the script gives another symbol's value takes its type (bfd's

@@ -42,6 +42,9 @@ impl SymbolValue {
     }
 }
 
+/// The symbol at the ELF header, for programs that look at their own program headers.
+pub(super) const HEADER_START: &[u8] = b"__ehdr_start";
+
 /// The values of all symbols.
 pub(super) struct Values<'a, 'l> {
     resolved: &'l Resolved<'a>,
@@ -184,10 +187,27 @@ impl<'a, 'l> Values<'a, 'l> {
 
     /// A symbol that a section's name defines.
     fn of_section_name(&self, name: &[u8]) -> Option<SymbolValue> {
-        match name.starts_with(b".") {
-            true => self.start_or_size(name),
-            false => self.start_or_stop(name),
+        match name {
+            HEADER_START => self.header_start(),
+            [b'.', ..] => self.start_or_size(name),
+            _ => self.start_or_stop(name),
         }
+    }
+
+    /// Where the ELF header is in memory, if a segment has it and the program headers (bfd/elf.c,
+    /// `assign_file_positions_for_load_sections`).
+    fn header_start(&self) -> Option<SymbolValue> {
+        let segments = || self.layout.segments.segments.iter();
+        let segment = segments().find(|segment| segment.has_all_headers())?;
+        let address = segment.address;
+        let loaded = segments().filter(|other| other.segment_type == elf::PT_LOAD.0);
+        let mut sections = std::iter::once(segment)
+            .chain(loaded)
+            .flat_map(super::segments::Segment::sections);
+        Some(match sections.next() {
+            Some(&output) => SymbolValue::Address { address, output },
+            None => SymbolValue::Absolute(address),
+        })
     }
 
     /// `.startof.NAME` and `.sizeof.NAME` of any section (ld/ldlang.c, `lang_init_startof_sizeof`).

@@ -148,10 +148,17 @@ impl Image<'_, '_> {
         let header = file.header_mut(id);
         // GNU ld forgets it of slots in static links (bfd/elfxx-x86.c,
         // `_bfd_x86_elf_finish_dynamic_sections`).
-        if has_reserved || has_slots && self.plan.dynamic.is_some() {
+        let is_own = self.arch.got.is_some_and(|got| got.on_demand);
+        if has_reserved || has_slots && (self.plan.dynamic.is_some() || is_own) {
             header.entry_size = Sizes::of(self.arch.class).word;
         }
         let Some(dynamic) = &self.plan.dynamic else {
+            if has(MadePart::IndirectRelocations) {
+                file.link_to_symbols(id);
+                let size = made_sections::entry_size(file.header_mut(id).section_type, self.arch);
+                file.header_mut(id).entry_size = size.unwrap_or(0);
+                file.link_to_relocated(id, &self.layout.outputs);
+            }
             return;
         };
         if let Some(size) = made_sections::entry_size(header.section_type, self.arch) {
@@ -167,11 +174,13 @@ impl Image<'_, '_> {
                 header.info = dynamic.definition_count;
             }
             elf::SHT_DYNAMIC => header.link = strings.unwrap_or(0),
-            elf::SHT_HASH
-            | elf::SHT_GNU_HASH
-            | elf::SHT_GNU_VERSYM
-            | elf::SHT_RELA
-            | elf::SHT_REL => header.link = symbols.unwrap_or(0),
+            elf::SHT_HASH | elf::SHT_GNU_HASH | elf::SHT_GNU_VERSYM => {
+                header.link = symbols.unwrap_or(0);
+            }
+            elf::SHT_RELA | elf::SHT_REL => {
+                header.link = symbols.unwrap_or(0);
+                file.link_to_relocated(id, &self.layout.outputs);
+            }
             _ => {}
         }
     }
@@ -184,6 +193,7 @@ impl Image<'_, '_> {
     pub(super) fn fill(&self, file: &FileLayout, report: &mut Report) -> Result<Buffer> {
         let mut bytes = Buffer::zeroed(file.size as usize);
         let header = FileHeader {
+            osabi: self.symbols.osabi(self.arch),
             file_type: match self.options.output_kind {
                 OutputKind::Executable | OutputKind::Relocatable => elf::ET_EXEC.0,
                 OutputKind::Pie | OutputKind::Shared => elf::ET_DYN.0,

@@ -74,5 +74,6 @@ pub(crate) fn wrap<'a>(
         ],
         first_global: 1,
         groups: Vec::new(),
+        has_indirect: false,
     }
 }

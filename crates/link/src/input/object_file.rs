@@ -42,6 +42,8 @@ pub struct Object<'a> {
     pub first_global: usize,
     /// Section groups.
     pub groups: Vec<Group<'a>>,
+    /// Whether a symbol is a function that a resolver chooses (`STT_GNU_IFUNC`).
+    pub(crate) has_indirect: bool,
 }
 
 impl Object<'_> {
@@ -369,6 +371,7 @@ fn parse<'a, E: RelocationTables>(
         symbols: Vec::new(),
         first_global: 0,
         groups: Vec::new(),
+        has_indirect: false,
         name,
     };
     read_sections::<E>(&mut object, header, endian, data)?;
@@ -572,6 +575,7 @@ fn read_symbols<'a, E: RelocationTables>(
         };
         let name = symbol.name(endian, strings).map_err(bad)?;
         names.spend(name, &file)?;
+        object.has_indirect |= symbol.st_type() == elf::STT_GNU_IFUNC;
         object.symbols.push(InputSymbol {
             name,
             place,

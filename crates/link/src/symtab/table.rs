@@ -1,5 +1,6 @@
 //! The table itself, and where each input's symbols went.
 
+use klink_arch::Arch;
 use object::elf;
 
 use super::Strings;
@@ -46,6 +47,20 @@ pub(crate) fn null_symbol() -> OutputSymbol {
 /// `st_info` (ELF gABI chapter 4).
 pub(crate) fn info(binding: u8, symbol_type: u8) -> u8 {
     binding << 4 | symbol_type & 0xf
+}
+
+impl SymbolTable {
+    /// `EI_OSABI` of a file with these symbols: the architecture's, unless there are symbols that only GNU's
+    /// linkers and loaders know (bfd/elflink.c, `elf_link_output_symstrtab`).
+    pub(crate) fn osabi(&self, arch: &Arch) -> u8 {
+        let is_gnu = |symbol: &OutputSymbol| {
+            symbol.info & 0xf == elf::STT_GNU_IFUNC.0 || symbol.info >> 4 == elf::STB_GNU_UNIQUE.0
+        };
+        match self.symbols.iter().any(is_gnu) {
+            true => elf::ELFOSABI_GNU.0,
+            false => arch.osabi,
+        }
+    }
 }
 
 /// The symbol table of the output, and where each input's symbols went.

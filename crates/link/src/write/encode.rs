@@ -93,8 +93,8 @@ impl<'b> Encoder<'b> {
         self.endian
     }
 
-    /// `e_ident` (ELF gABI chapter 4).
-    pub(crate) fn ident(&mut self, arch: &Arch) {
+    /// `e_ident` (ELF gABI chapter 4); `osabi` is its `EI_OSABI`.
+    pub(crate) fn ident(&mut self, arch: &Arch, osabi: u8) {
         let class = match arch.class {
             Class::Elf32 => elf::ELFCLASS32.0,
             Class::Elf64 => elf::ELFCLASS64.0,
@@ -112,7 +112,7 @@ impl<'b> Encoder<'b> {
             class,
             data,
             version,
-            arch.osabi,
+            osabi,
             arch.abi_version,
         ]);
         self.raw(&[0; 7]);

@@ -51,6 +51,8 @@ pub(crate) struct RelocationTable {
 
 /// What the ELF header says beyond what follows from the file's layout.
 pub(crate) struct FileHeader {
+    /// `EI_OSABI`.
+    pub osabi: u8,
     /// `e_type`.
     pub file_type: u16,
     /// `e_entry`.
@@ -216,6 +218,32 @@ impl FileLayout {
         }
     }
 
+    /// Says that a section is about the symbol table.
+    pub(crate) fn link_to_symbols(&mut self, id: OutputId) {
+        let symbols = self.bodies.iter().position(|&body| body == Body::Symbols);
+        self.header_mut(id).link = symbols.unwrap_or(0) as u32;
+    }
+
+    /// Says what a table in memory relocates, as far as its name tells (bfd/elf.c,
+    /// `elf_get_reloc_section`).
+    pub(crate) fn link_to_relocated(&mut self, id: OutputId, outputs: &Outputs<'_>) {
+        let name = outputs.sections[id].name;
+        let Some(name) = name.strip_prefix(b".rela").or(name.strip_prefix(b".rel")) else {
+            return;
+        };
+        let about = match name {
+            b".plt" => outputs.by_name(b".got.plt").or(outputs.by_name(b".got")),
+            name => outputs.by_name(name),
+        };
+        let about = about.filter(|&about| !outputs.sections[about].removed);
+        if let Some(about) = about {
+            let number = self.number(about);
+            let header = self.header_mut(id);
+            header.info = number;
+            header.flags |= elf::SHF_INFO_LINK.0;
+        }
+    }
+
     /// Fills in what an output section's header says of other sections.
     pub(crate) fn link_section(
         &mut self,
@@ -292,7 +320,7 @@ impl FileLayout {
             [] => (0, 0),
             _ => (sizes.header, sizes.segment),
         };
-        out.ident(arch);
+        out.ident(arch, header.osabi);
         out.half(header.file_type);
         out.half(arch.machine);
         out.word32(u32::from(elf::EV_CURRENT.0));

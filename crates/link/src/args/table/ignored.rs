@@ -9,6 +9,8 @@ pub(super) const ROWS: &[Row] = &[
     ignored("-Bstatic -dn -non_shared -static", Nothing),
     ignored("-Bdynamic -dy -call_shared", Nothing),
     ignored("--as-needed --no-as-needed", Nothing),
+    // Without one, objects of link-time optimization that hold code are linked as others are.
+    ignored("--plugin --plugin-opt", Value),
     ignored("--add-needed --no-add-needed", Nothing),
     ignored(
         "--copy-dt-needed-entries --no-copy-dt-needed-entries",

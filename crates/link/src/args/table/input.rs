@@ -119,7 +119,5 @@ pub(super) const ROWS: &[Row] = &[
     later("-R --just-symbols", Value),
     later("-c --mri-script", Value),
     later("--exclude-libs", Value),
-    later("--plugin", Value),
-    later("--plugin-opt", Value),
     later("--embedded-relocs", Nothing),
 ];

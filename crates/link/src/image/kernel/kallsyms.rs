@@ -101,6 +101,7 @@ impl KallsymsObject {
             symbols: symbols(&parts, names),
             first_global: FIRST_PART as usize,
             groups: Vec::new(),
+            has_indirect: false,
         });
         let sections = (1..).map(|index| resolved.section_id(object, index));
         Ok(Some(Self {

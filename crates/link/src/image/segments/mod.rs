@@ -75,6 +75,12 @@ impl Segment {
         &self.sections
     }
 
+    /// Whether it is loaded and has the ELF header and the program headers.
+    pub(super) fn has_all_headers(&self) -> bool {
+        let has_all = self.has_file_header && self.has_program_headers;
+        self.segment_type == elf::PT_LOAD.0 && has_all
+    }
+
     /// Whether it is loaded and the script gives it headers.
     fn is_loaded_with_headers(&self) -> bool {
         let has_headers = self.has_file_header || self.has_program_headers;

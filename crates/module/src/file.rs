@@ -218,6 +218,12 @@ impl<'a> ModuleFile<'a> {
         self.symbol_bytes.len() / self.format.symbol_size() as usize
     }
 
+    /// Number of symbols that are not local, at most: what a table says of itself may be wrong.
+    pub(crate) fn global_count(&self) -> usize {
+        let local = self.section(self.symbols).map_or(0, |section| section.info);
+        self.symbol_count().saturating_sub(local as usize)
+    }
+
     pub(crate) fn raw_symbols(&self) -> impl Iterator<Item = (SymbolId, RawSymbol)> + use<'a> {
         let format = self.format;
         let size = format.symbol_size() as usize;

@@ -7,7 +7,6 @@ use klink_arch::{Arch, LoaderPointer};
 use crate::error::Error;
 use crate::id::{BlockId, SectionId, SymbolId};
 use crate::kallsyms;
-use crate::known::Known;
 use crate::layout::range;
 use crate::params::Kind;
 use crate::placement::{Memory, Placement};
@@ -25,6 +24,8 @@ pub struct Linked<'p, 'f, 'a, M> {
     memory: Vec<M>,
     values: Vec<u64>,
     uses: Vec<Use>,
+    parameters: Vec<(u64, Kind)>,
+    gpl_compatible: bool,
     stubs: u64,
     arguments: Vec<u8>,
     pointers: Pointers,
@@ -47,8 +48,10 @@ impl<'f, 'a> Plan<'f, 'a> {
         let mut images: Vec<&mut [u8]> = memory.iter_mut().map(Memory::bytes).collect();
         let addresses = Addresses { plan: self, bases };
         let pointers = Pointers::new(&addresses, symbols)?;
-        let of_section = |id| addresses.section(id);
-        let resolved = resolve::resolve(self.file(), symbols, of_section, pointers.module)?;
+        let sections: Vec<u64> = (0..self.file().sections().len() as u32)
+            .map(|index| addresses.section(SectionId(index)).unwrap_or(0))
+            .collect();
+        let resolved = resolve::resolve(self.file(), symbols, &sections, pointers.module)?;
         copy_contents(self, &mut images)?;
         let mut relocator = Relocator::new(&addresses, &resolved.values, pointers, &mut images);
         relocator.relocate_all()?;
@@ -60,6 +63,8 @@ impl<'f, 'a> Plan<'f, 'a> {
             memory,
             values: resolved.values,
             uses: resolved.uses,
+            parameters: resolved.parameters,
+            gpl_compatible: resolved.gpl_compatible,
             stubs,
             arguments: Vec::new(),
             pointers,
@@ -100,22 +105,13 @@ impl<'p, 'f, 'a, M: Memory> Linked<'p, 'f, 'a, M> {
         self
     }
 
-    pub(crate) fn into_memory(self) -> (Vec<M>, Vec<u8>) {
-        (self.memory, self.arguments)
+    /// The memory of its blocks, its command line, and the functions that set parameters.
+    pub(crate) fn into_parts(self) -> (Vec<M>, Vec<u8>, Vec<(u64, Kind)>) {
+        (self.memory, self.arguments, self.parameters)
     }
 
-    /// The addresses of the kernel's functions that set parameters, and what they do.
-    pub(crate) fn parameter_kinds(&self) -> Vec<(u64, Kind)> {
-        let file = self.plan.file();
-        if file.known(Known::Param).is_none() {
-            return Vec::new();
-        }
-        let word = file.arch().class.into();
-        let kinds = self.uses.iter().filter_map(|used| {
-            let kind = Kind::of_symbol(file.symbol_name(used.symbol), word)?;
-            Some((used.address, kind))
-        });
-        kinds.collect()
+    pub(crate) const fn is_gpl_compatible(&self) -> bool {
+        self.gpl_compatible
     }
 
     /// The memory of a block.

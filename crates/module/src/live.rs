@@ -46,7 +46,6 @@ use klink_tables::Numbers;
 use crate::error::Error;
 use crate::host::{Host, LoadError};
 use crate::id::SymbolId;
-use crate::license;
 use crate::link::Linked;
 use crate::modules::{Modules, State};
 use crate::params::{Image, Kind, Setter};
@@ -162,7 +161,7 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
     ) -> Result<Live<M>, LoadError<H::Error>> {
         let file = self.plan().file();
         let name = String::from_utf8_lossy(file.name()).into_owned();
-        let proprietary = !license::is_gpl_compatible(file.modinfo_value(b"license"));
+        let proprietary = !self.is_gpl_compatible();
         let id = modules.add(name.clone(), self.dependencies(), proprietary)?;
         if let Err(error) = self.export(modules, id) {
             modules.remove(id);
@@ -172,8 +171,7 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
         let sections = self.live_sections();
         let blocks = self.plan().blocks().to_vec();
         let plan = self.plan();
-        let kinds = self.parameter_kinds();
-        let (memory, arguments) = self.into_memory();
+        let (memory, arguments, kinds) = self.into_parts();
         let mut live = Live {
             state: Box::new(Held {
                 id,

@@ -13,9 +13,10 @@ use klink_tables::{modinfo, versions};
 use crate::elf::{RawSymbol, SHN_ABS, SHN_COMMON, SHN_LIVEPATCH, SHN_UNDEF, STB_WEAK};
 use crate::error::{Error, Unresolved, Why};
 use crate::file::ModuleFile;
-use crate::id::{SectionId, SymbolId};
+use crate::id::SymbolId;
 use crate::known::Known;
 use crate::license;
+use crate::params::Kind;
 use crate::symbols::{Export, ModuleId, Symbols};
 use crate::tables;
 
@@ -37,19 +38,23 @@ pub struct Use {
 pub(crate) struct Resolved {
     pub(crate) values: Vec<u64>,
     pub(crate) uses: Vec<Use>,
+    /// The addresses of the kernel's functions that set parameters, and what they do.
+    pub(crate) parameters: Vec<(u64, Kind)>,
+    /// Whether the module's licence is compatible with the GPL.
+    pub(crate) gpl_compatible: bool,
 }
 
-/// Resolves all symbols; `address` gives the run address of a section, `gp` is what a symbol for the
-/// module's own global pointer means.
+/// Resolves all symbols; `sections` are the run addresses of sections, 0 for those that are not loaded, `gp` is
+/// what a symbol for the module's own global pointer means.
 pub(crate) fn resolve<S: Symbols>(
     file: &ModuleFile<'_>,
     symbols: &S,
-    address: impl Fn(SectionId) -> Option<u64>,
+    sections: &[u64],
     gp: u64,
 ) -> Result<Resolved, Error> {
     let mut resolver = Resolver::new(file);
     let mut values = Vec::with_capacity(file.symbol_count());
-    let mut uses = Vec::new();
+    let mut uses = Vec::with_capacity(file.global_count());
     let mut failed = Vec::new();
     for (id, symbol) in file.raw_symbols() {
         values.push(match symbol.section {
@@ -70,20 +75,24 @@ pub(crate) fn resolve<S: Symbols>(
                 name if name.starts_with("__gnu_lto") => 0,
                 symbol => return Err(Error::CommonSymbol { symbol }),
             },
-            section if usize::from(section) >= file.sections().len() => {
-                return Err(Error::SymbolSection {
-                    symbol: resolver.text(id),
-                    section,
-                });
-            }
-            section => {
-                let base = address(SectionId(section.into())).unwrap_or(0);
-                base.wrapping_add(symbol.value)
-            }
+            section => match sections.get(usize::from(section)) {
+                Some(address) => address.wrapping_add(symbol.value),
+                None => {
+                    return Err(Error::SymbolSection {
+                        symbol: resolver.text(id),
+                        section,
+                    });
+                }
+            },
         });
     }
     if failed.is_empty() {
-        Ok(Resolved { values, uses })
+        Ok(Resolved {
+            values,
+            uses,
+            parameters: resolver.parameters,
+            gpl_compatible: resolver.gpl_compatible,
+        })
     } else {
         Err(Error::Unresolved(failed))
     }
@@ -100,6 +109,8 @@ struct Resolver<'f, 'a> {
     gpl_compatible: bool,
     uses_gpl_only: bool,
     versions: Option<HashMap<&'a [u8], u32>>,
+    has_parameters: bool,
+    parameters: Vec<(u64, Kind)>,
 }
 
 impl<'f, 'a> Resolver<'f, 'a> {
@@ -109,6 +120,8 @@ impl<'f, 'a> Resolver<'f, 'a> {
             gpl_compatible: license::is_gpl_compatible(file.modinfo_value(b"license")),
             uses_gpl_only: false,
             versions: None,
+            has_parameters: file.known(Known::Param).is_some(),
+            parameters: Vec::new(),
         }
     }
 
@@ -143,6 +156,11 @@ impl<'f, 'a> Resolver<'f, 'a> {
                 Some(why) => why,
                 None => {
                     self.uses_gpl_only |= export.gpl_only;
+                    if self.has_parameters
+                        && let Some(kind) = Kind::of_symbol(name, self.file.arch().class.into())
+                    {
+                        self.parameters.push((export.address, kind));
+                    }
                     return Ok(Found::Used(Use {
                         symbol: id,
                         address: export.address,

@@ -4,9 +4,11 @@
 //! verify_namespace_is_imported, simplify_symbols), `kernel/module/version.c` (check_version).
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 /// A loaded module, for whoever keeps the list of them.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -102,12 +104,20 @@ impl<S: Symbols + ?Sized> Symbols for &S {
 pub struct SymbolTable {
     exports: HashMap<Box<[u8]>, Stored>,
     internal: HashMap<Box<[u8]>, u64>,
+    /// There are few.
+    namespaces: Vec<Box<[u8]>>,
 }
 
+/// An [`Export`] with as few bytes as it needs: a lookup waits for memory, not for the processor.
 #[derive(Clone, Debug)]
 struct Stored {
-    export: Export<'static>,
-    namespace: Box<[u8]>,
+    address: u64,
+    crc: Option<u32>,
+    owner: Option<ModuleId>,
+    /// The number of its namespace, from 1 on; 0: none.
+    namespace: u32,
+    gpl_only: bool,
+    proprietary: bool,
 }
 
 impl SymbolTable {
@@ -120,18 +130,32 @@ impl SymbolTable {
     /// Adds a symbol, unless there is one of this name: the first exporter counts, as in Linux. Gives
     /// whether it was added.
     pub fn insert(&mut self, name: &[u8], export: Export<'_>) -> bool {
-        if self.exports.contains_key(name) {
+        let namespace = self.namespace(export.namespace);
+        let Entry::Vacant(entry) = self.exports.entry(name.into()) else {
             return false;
-        }
-        let stored = Stored {
-            namespace: export.namespace.into(),
-            export: Export {
-                namespace: &[],
-                ..export
-            },
         };
-        self.exports.insert(name.into(), stored);
+        entry.insert(Stored {
+            address: export.address,
+            crc: export.crc,
+            owner: export.owner,
+            namespace,
+            gpl_only: export.gpl_only,
+            proprietary: export.proprietary,
+        });
         true
+    }
+
+    /// The number of a namespace, which it may be given now.
+    fn namespace(&mut self, name: &[u8]) -> u32 {
+        if name.is_empty() {
+            return 0;
+        }
+        let known = self.namespaces.iter().position(|known| **known == *name);
+        let nth = known.unwrap_or_else(|| {
+            self.namespaces.push(name.into());
+            self.namespaces.len() - 1
+        });
+        nth as u32 + 1
     }
 
     /// Adds a symbol of the kernel that is not exported.
@@ -141,8 +165,7 @@ impl SymbolTable {
 
     /// Takes away what a module exported.
     pub fn remove_owner(&mut self, owner: ModuleId) {
-        self.exports
-            .retain(|_, stored| stored.export.owner != Some(owner));
+        self.exports.retain(|_, stored| stored.owner != Some(owner));
     }
 
     /// Number of exported symbols.
@@ -161,9 +184,15 @@ impl SymbolTable {
 impl Symbols for SymbolTable {
     fn export(&self, name: &[u8]) -> Option<Export<'_>> {
         let stored = self.exports.get(name)?;
+        let nth = (stored.namespace as usize).checked_sub(1);
+        let namespace = nth.and_then(|nth| self.namespaces.get(nth));
         Some(Export {
-            namespace: &stored.namespace,
-            ..stored.export
+            address: stored.address,
+            owner: stored.owner,
+            gpl_only: stored.gpl_only,
+            proprietary: stored.proprietary,
+            crc: stored.crc,
+            namespace: namespace.map_or(&[], |namespace| namespace),
         })
     }
 
@@ -171,11 +200,7 @@ impl Symbols for SymbolTable {
         let internal = self.internal.get(name).copied();
         internal.or_else(|| {
             let stored = self.exports.get(name)?;
-            stored
-                .export
-                .owner
-                .is_none()
-                .then_some(stored.export.address)
+            stored.owner.is_none().then_some(stored.address)
         })
     }
 }

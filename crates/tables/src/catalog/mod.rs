@@ -192,5 +192,32 @@ pub fn find(section: &[u8]) -> Option<&'static Known> {
     if section.starts_with(b".text") {
         return None;
     }
-    ALL.iter().find(|known| known.section.fits(section))
+    let of_length = BY_LENGTH.get(section.len()).unwrap_or(&BY_LENGTH[0]);
+    let numbers = of_length.iter().chain(&BY_LENGTH[0]);
+    let mut known = numbers.filter_map(|&number| ALL.get(usize::from(number)));
+    known.find(|known| known.section.fits(section))
 }
+
+/// More than bytes of a section's name, and the tables whose names have as many.
+const LENGTHS: usize = 32;
+const OF_LENGTH: usize = 10;
+
+/// For each length the numbers in [`ALL`] of the tables whose names are so long, and of those of whose names
+/// only the start is known in place of length 0. What is left is no number.
+static BY_LENGTH: [[u8; OF_LENGTH]; LENGTHS] = {
+    let mut table = [[u8::MAX; OF_LENGTH]; LENGTHS];
+    let mut number = 0;
+    while number < ALL.len() {
+        let length = match ALL[number].section {
+            SectionName::Is(name) => name.len(),
+            SectionName::StartsWith(_) => 0,
+        };
+        let mut nth = 0;
+        while table[length][nth] != u8::MAX {
+            nth += 1;
+        }
+        table[length][nth] = number as u8;
+        number += 1;
+    }
+    table
+};

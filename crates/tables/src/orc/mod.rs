@@ -16,7 +16,7 @@ use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::table::{Encoding, EntryForm, Field, FormRow, Table, TableMut, remove, runs};
+use crate::table::{Encoding, EntryForm, Field, FormRow, Table, TableMut, remove};
 use crate::{Numbers, machine};
 
 /// `.orc_unwind_ip`: the address of the first byte of code that the entry is about.
@@ -117,25 +117,22 @@ impl<'a> OrcMut<'a> {
     }
 
     /// Drops the entries about addresses in the ranges `gone`, and those that say nothing about what is
-    /// behind the end of one. Both arrays keep their size; gives the number of entries that count.
+    /// behind the end of one, from sorted arrays. Both keep their size; gives the number of entries that
+    /// count.
     pub fn trim(&mut self, gone: &[Range<u64>]) -> usize {
-        let touched: Vec<Range<u64>> = gone
-            .iter()
-            .map(|range| range.start..range.end.saturating_add(1))
-            .collect();
         let table = Table::new(&IP, self.numbers, self.ips, self.address);
-        let Some(first) = table.position_into(&touched) else {
-            return table.len();
-        };
-        let goes = |number: &usize| {
-            let address = table.get(*number).and_then(|ip| ip.key());
-            address.is_some_and(|address| {
-                gone.iter().any(|range| {
-                    range.contains(&address) || range.end == address && self.says_nothing(*number)
-                })
-            })
-        };
-        let runs = runs((first..table.len()).filter(goes));
+        let mut runs = Vec::with_capacity(gone.len());
+        for range in gone.iter().filter(|range| !range.is_empty()) {
+            let start = table.first_from(range.start);
+            let mut end = table.first_from(range.end);
+            let at_end = |number| table.get(number).and_then(|ip| ip.key()) == Some(range.end);
+            while at_end(end) && self.says_nothing(end) {
+                end += 1;
+            }
+            runs.push(start..end);
+        }
+        runs.retain(|run| !run.is_empty());
+        runs.sort_unstable_by_key(|run| run.start);
         remove(self.entries, self.form.size, &runs);
         TableMut::new(&IP, self.numbers, self.ips, self.address).remove(&runs)
     }

@@ -7,7 +7,7 @@ use core::cmp::Reverse;
 use core::ops::Range;
 
 use super::{IP, OrcMut};
-use crate::number::ByteOrder;
+use crate::number::{ByteOrder, Endian};
 
 /// What entries are sorted by: the address, then a rank. Ranks are unique: of entries that say nothing it is
 /// their number, of the others the last has the lowest.
@@ -29,8 +29,7 @@ impl OrcMut<'_> {
         let start = number * IP.size();
         let distance = self.numbers.endian.u32(self.ips, start).unwrap_or_default();
         let place = self.address.wrapping_add(start as u64);
-        let address = place.wrapping_add_signed(distance.cast_signed().into());
-        self.numbers.word.cut(address)
+        place.wrapping_add_signed(distance.cast_signed().into())
     }
 
     fn key_of(&self, number: usize) -> Key {
@@ -44,13 +43,35 @@ impl OrcMut<'_> {
 
     /// The entries as runs that are in order, as long as possible.
     fn runs(&self) -> Vec<Range<usize>> {
-        let count = self.ips.len() / IP.size();
+        let place = |number: usize| self.address.wrapping_add((number * IP.size()) as u64);
+        let address = |number, distance: i32| place(number).wrapping_add_signed(distance.into());
+        let ips = self.ips.chunks_exact(IP.size());
+        // two loops, in which nothing is left to decide
+        match self.numbers.endian {
+            Endian::Little => self.runs_of(ips.enumerate().map(|(number, ip)| {
+                address(
+                    number,
+                    Endian::Little.u32(ip, 0).unwrap_or_default().cast_signed(),
+                )
+            })),
+            Endian::Big => self.runs_of(ips.enumerate().map(|(number, ip)| {
+                address(
+                    number,
+                    Endian::Big.u32(ip, 0).unwrap_or_default().cast_signed(),
+                )
+            })),
+        }
+    }
+
+    #[inline(always)]
+    fn runs_of(&self, addresses: impl ExactSizeIterator<Item = u64>) -> Vec<Range<usize>> {
+        let count = addresses.len();
         let mut runs = Vec::new();
-        let (mut start, mut last) = (0, self.address_of(0));
-        for number in 1..count {
-            let address = self.address_of(number);
-            let rises = last < address || last == address && self.says_nothing(number - 1);
-            if !rises {
+        let (mut start, mut last) = (0, 0);
+        for (number, address) in addresses.enumerate() {
+            let rises =
+                last < address || last == address && self.says_nothing(number.wrapping_sub(1));
+            if !rises && number > 0 {
                 runs.push(start..number);
                 start = number;
             }

@@ -29,5 +29,4 @@ mod view;
 pub use edit::{TableMut, remove, select};
 pub(crate) use form::FormRow;
 pub use form::{Encoding, EntryForm, Field};
-pub(crate) use view::runs;
 pub use view::{Entries, Entry, Table};

@@ -165,16 +165,27 @@ impl<'a> Table<'a> {
     /// holds from their key on, until the next.
     #[must_use]
     pub fn find_at_or_before(&self, address: u64) -> Option<Entry<'a>> {
+        let behind = self.partition(|key| key <= address);
+        self.get(behind.checked_sub(1)?)
+    }
+
+    /// The number of the first entry whose key is not below `address`, in a sorted table.
+    pub(crate) fn first_from(&self, address: u64) -> usize {
+        self.partition(|key| key < address)
+    }
+
+    /// The number of the first entry behind those of whose keys `before` says so.
+    fn partition(&self, before: impl Fn(u64) -> bool) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.get(middle)?.key() <= Some(address) {
-                low = middle + 1;
-            } else {
-                high = middle;
+            let key = self.get(middle).and_then(|entry| entry.key());
+            match key.is_none_or(&before) {
+                true => low = middle + 1,
+                false => high = middle,
             }
         }
-        self.get(low.checked_sub(1)?)
+        low
     }
 }
 
@@ -187,7 +198,7 @@ const fn little(numbers: Numbers) -> Numbers {
 }
 
 /// Rising numbers as runs.
-pub(crate) fn runs(numbers: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+fn runs(numbers: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for number in numbers {
         match runs.last_mut() {

@@ -99,6 +99,7 @@ fn main() -> std::io::Result<()> {
                 };
                 let name = format!("{number}-{flags:04x}-{}", script.len());
                 put("link", &name, &case.encode())?;
+                put("image", &name, &case.encode())?;
             }
         }
     }

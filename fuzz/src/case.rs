@@ -1,4 +1,4 @@
-//! The form of the `link` target's inputs: two bytes of flags, a script, and up to three files.
+//! The form of the inputs of the targets `link` and `image`: two bytes of flags, a script, and up to three files.
 //!
 //! ```text
 //! flags: u16 | length: u16, script | length: u16, file | length: u16, file | the rest: a file
@@ -6,10 +6,10 @@
 //! Numbers are little-endian. A length that reaches past the end takes all that is there, so that
 //! every byte string is a case.
 
-/// A case for the `link` target.
+/// A case for the targets `link` and `image`.
 #[derive(Clone, Debug, Default)]
 pub struct Case<'a> {
-    /// What is asked for; see `targets/link.rs`.
+    /// What is asked for; see `targets/link.rs` and `targets/image.rs`.
     pub flags: u16,
     /// The linker script; empty for none.
     pub script: &'a [u8],

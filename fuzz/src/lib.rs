@@ -40,7 +40,7 @@ pub fn input(path: PathBuf) -> Input {
     Input {
         name: InputName::File(path),
         whole_archive: false,
-        binary: false,
+        format: klink_link::InputFormat::Default,
         group: None,
     }
 }
@@ -84,5 +84,17 @@ pub fn link(options: &Options) {
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Changes one number of one of the objects in `bytes`, found by their magic numbers. Gives `false` if
+/// there is none.
+pub fn mutate_object(bytes: &mut [u8], random: &mut mutate::Random) -> bool {
+    let starts: Vec<usize> = (0..bytes.len().saturating_sub(4))
+        .filter(|&at| &bytes[at..at + 4] == b"\x7fELF")
+        .collect();
+    match starts.len() {
+        0 => false,
+        count => mutate::elf(&mut bytes[starts[random.below(count)]..], random),
     }
 }

@@ -2,8 +2,8 @@
 #![no_main]
 
 use klink_fuzz::case::Case;
-use klink_fuzz::mutate::{self, Random};
-use klink_link::{BuildId, DiscardLocals, ModuleOptions, OrphanHandling, Strip, Unique};
+use klink_fuzz::mutate::Random;
+use klink_link::{BuildId, DiscardLocals, InputFormat, ModuleOptions, OrphanHandling, Strip, Unique};
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target, fuzzer_mutate};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -16,7 +16,9 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     for (number, file) in case.files.iter().enumerate() {
         let mut input = klink_fuzz::input(klink_fuzz::put(&format!("{number}.o"), file));
         input.whole_archive = flag(0);
-        input.binary = flag(1) && number > 0;
+        if flag(1) && number > 0 {
+            input.format = InputFormat::Binary;
+        }
         input.group = flag(2).then_some(1);
         inputs.push(input);
     }
@@ -66,18 +68,7 @@ fn is_thin(file: &[u8]) -> bool {
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let mut random = Random::new(seed.into());
-    if random.below(4) == 0 {
-        return fuzzer_mutate(data, size, max_size);
-    }
-    // Objects stand where their magic numbers are.
-    let starts: Vec<usize> = (0..size.saturating_sub(4))
-        .filter(|&at| &data[at..at + 4] == b"\x7fELF")
-        .collect();
-    if starts.is_empty() {
-        return fuzzer_mutate(data, size, max_size);
-    }
-    let start = starts[random.below(starts.len())];
-    if !mutate::elf(&mut data[start..size], &mut random) {
+    if random.below(4) == 0 || !klink_fuzz::mutate_object(&mut data[..size], &mut random) {
         return fuzzer_mutate(data, size, max_size);
     }
     size

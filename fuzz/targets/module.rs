@@ -1,8 +1,8 @@
 //! A module: its whole life, from parsing to unloading, by a policy that its last byte chooses.
 #![no_main]
 
-use klink_fuzz::mutate::{self, Random};
 use klink_fuzz::life;
+use klink_fuzz::mutate::{self, Random};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 
 fuzz_target!(|data: &[u8]| {

@@ -45,9 +45,9 @@ pub use buffer::Buffer;
 pub use error::{LinkError, OutOfRange, Result};
 pub use options::{
     BuildId, ByteOrder, CompressDebug, Definition, Destination, DiscardLocals, DynamicLinker,
-    ErrorLimit, HashStyle, Input, InputName, KallsymsOptions, Magic, ModuleOptions, Options,
-    OrphanHandling, OutputFormat, OutputKind, ScriptFile, SortCommon, SortSection, Strip, Symbolic,
-    TextRelocations, Unique, Unresolved, UnresolvedPolicy,
+    ErrorLimit, HashStyle, Input, InputFormat, InputName, KallsymsOptions, Magic, ModuleOptions,
+    Options, OrphanHandling, OutputFormat, OutputKind, ScriptFile, SortCommon, SortSection, Strip,
+    Symbolic, TextRelocations, Unique, Unresolved, UnresolvedPolicy,
 };
 pub use report::{Report, SectionReport};
 pub use script::unexecuted_constructs;

@@ -479,10 +479,22 @@ pub struct Input {
     pub name: InputName,
     /// `--whole-archive`: every member joins.
     pub whole_archive: bool,
-    /// `--format binary`: the file's bytes become a section.
-    pub binary: bool,
+    /// What is taken from it.
+    pub format: InputFormat,
     /// Number of the `--start-group` it stands in: archives of a group are searched in turns.
     pub group: Option<u32>,
+}
+
+/// What is taken from an input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InputFormat {
+    /// Everything that an object or archive has to give; a script is followed.
+    #[default]
+    Default,
+    /// `--format binary`: the file's bytes become a section.
+    Binary,
+    /// `--just-symbols`: the values of its symbols.
+    JustSymbols,
 }
 
 /// How an input was named.

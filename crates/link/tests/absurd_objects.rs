@@ -78,7 +78,7 @@ impl Object {
             inputs: vec![Input {
                 name: InputName::File(path),
                 whole_archive: false,
-                binary: false,
+                format: klink_link::InputFormat::Default,
                 group: None,
             }],
             output: Some(output.clone()),

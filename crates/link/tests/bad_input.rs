@@ -32,7 +32,7 @@ fn input(path: PathBuf) -> Input {
     Input {
         name: InputName::File(path),
         whole_archive: false,
-        binary: false,
+        format: klink_link::InputFormat::Default,
         group: None,
     }
 }

@@ -142,7 +142,7 @@ impl Example {
         let inputs = self.paths.iter().map(|path| link::Input {
             name: link::InputName::File(path.clone()),
             whole_archive: false,
-            binary: false,
+            format: klink_link::InputFormat::Default,
             group: None,
         });
         link::Options {

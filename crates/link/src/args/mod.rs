@@ -11,7 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::options::{
-    Destination, DiscardLocals, Input, InputName, ModuleOptions, Options, OutputKind, Strip,
+    Destination, DiscardLocals, Input, InputFormat, InputName, ModuleOptions, Options, OutputKind,
+    Strip,
 };
 pub use response::expand;
 use table::{Kind, Outcome, Refusal, Row, Takes};
@@ -105,7 +106,7 @@ fn suggest(nearest: &Option<&'static str>) -> String {
 pub(crate) struct Parser {
     pub options: Options,
     pub whole_archive: bool,
-    pub binary: bool,
+    pub format: InputFormat,
     pub group: Option<u32>,
     groups: u32,
     pub print: Option<Print>,
@@ -117,7 +118,7 @@ pub(crate) struct Parser {
     /// Options that mean something in links other than `-r`, and are not carried out there.
     later_in_final: Vec<String>,
     /// State that `--push-state` keeps.
-    pub saved: Vec<(bool, bool)>,
+    pub saved: Vec<(bool, InputFormat)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl Parser {
         self.options.inputs.push(Input {
             name,
             whole_archive: self.whole_archive,
-            binary: self.binary,
+            format: self.format,
             group: self.group,
         });
     }

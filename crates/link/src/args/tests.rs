@@ -1,5 +1,5 @@
 use super::*;
-use crate::options::{BuildId, Definition, DiscardLocals, Strip};
+use crate::options::{BuildId, Definition, DiscardLocals, InputFormat, Strip};
 
 fn options(line: &str) -> Options {
     match parse(line.split_whitespace().map(str::to_owned)) {
@@ -53,7 +53,10 @@ fn spellings_of_ld_are_accepted() {
     }
     assert_eq!(options("-r -X a.o").discard, DiscardLocals::CompilerMade);
     assert_eq!(options("-r -znoexecstack a.o").inputs.len(), 1);
-    assert!(options("-r --format binary a.o --format default b.o").inputs[0].binary);
+    assert!(
+        options("-r --format binary a.o --format default b.o").inputs[0].format
+            == InputFormat::Binary
+    );
 }
 
 #[test]

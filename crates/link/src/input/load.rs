@@ -8,9 +8,10 @@ use typed_arena::Arena;
 
 use super::archive::{Archive, all_bytes, base_name, is_archive};
 use super::file::{FileData, Files};
+use super::just_symbols;
 use super::object_file::{ElfIdent, Object, SymbolPlace, parse_object};
 use crate::error::{LinkError, Result};
-use crate::options::Options;
+use crate::options::{InputFormat, Options};
 use crate::resolve::{Demand, GivenInput, Resolved};
 use crate::script::{FirstPass, LoadedInput};
 
@@ -37,6 +38,8 @@ struct Source<'a> {
     /// Whether it joins as a member of a whole archive.
     is_member: bool,
     in_thin_archive: bool,
+    /// Whether only its symbols count.
+    just_symbols: bool,
 }
 
 /// Memory that inputs borrow from and that outlives the link.
@@ -135,9 +138,9 @@ fn collect_items<'a>(
     let mut numbers = Vec::new();
     for input in inputs {
         let file = input.file;
-        if input.binary {
+        if input.format == InputFormat::Binary {
             items.push(Item::Binary(file));
-        } else if is_archive(file.bytes()) {
+        } else if is_archive(file.bytes()) && input.format == InputFormat::Default {
             let archive = Archive::parse(file)?;
             if input.whole_archive {
                 let all = all_bytes(&archive.members, &storage.files)?;
@@ -147,6 +150,7 @@ fn collect_items<'a>(
                         base_name: member.base_name.clone(),
                         is_member: true,
                         in_thin_archive: member.is_outside(),
+                        just_symbols: false,
                         bytes,
                     }));
                 }
@@ -160,6 +164,7 @@ fn collect_items<'a>(
                 base_name: base_name(path.as_os_str().as_encoded_bytes()).to_vec(),
                 is_member: false,
                 in_thin_archive: false,
+                just_symbols: input.format == InputFormat::JustSymbols,
                 bytes: file.bytes(),
             }));
         }
@@ -186,7 +191,11 @@ fn parse_items<'a>(items: &[Item<'a>]) -> Result<Vec<Object<'a>>> {
         })
         .collect();
     let parse = |source: &&Source<'a>| {
-        let mut object = parse_object(source.name.clone(), &source.base_name, source.bytes)?;
+        let parse = match source.just_symbols {
+            true => just_symbols::parse,
+            false => parse_object,
+        };
+        let mut object = parse(source.name.clone(), &source.base_name, source.bytes)?;
         object.in_thin_archive = source.in_thin_archive;
         Ok(object)
     };

@@ -3,6 +3,7 @@
 mod archive;
 mod binary;
 mod file;
+mod just_symbols;
 mod load;
 mod object_file;
 

@@ -18,7 +18,7 @@ pub(crate) use sources::{Located, Sources};
 
 use crate::error::{LinkError, Result};
 use crate::input::{FileData, Storage, read_path};
-use crate::options::{Input, InputName, Options};
+use crate::options::{Input, InputFormat, InputName, Options};
 
 /// How deep scripts may include each other; GNU ld's limit (ld/ldlex.l, `MAX_INCLUDE_DEPTH`).
 const MAX_INCLUDE_DEPTH: usize = 10;
@@ -40,7 +40,7 @@ pub(crate) struct LoadedInput<'a> {
     /// `--whole-archive`.
     pub whole_archive: bool,
     /// `--format binary`, TARGET(binary).
-    pub binary: bool,
+    pub format: InputFormat,
     /// The `--start-group` or GROUP that it stands in.
     pub group: Option<u32>,
     /// Its number among the inputs of the command line, or that of the one that led to it.
@@ -137,7 +137,7 @@ struct Pending {
 #[derive(Clone, Default)]
 struct Context {
     whole_archive: bool,
-    binary: bool,
+    format: InputFormat,
     group: Option<u32>,
     depth: usize,
 }
@@ -241,10 +241,10 @@ impl Loader<'_> {
         let path = self.find_input(&pending)?;
         self.names.push(input_name(&input.name));
         let file = storage.files.open(&path)?;
-        if !input.binary && looks_like_text(file.bytes()) {
+        if input.format == InputFormat::Default && looks_like_text(file.bytes()) {
             let context = Context {
                 whole_archive: input.whole_archive,
-                binary: false,
+                format: InputFormat::Default,
                 group: input.group,
                 depth: pending.depth + 1,
             };
@@ -258,7 +258,7 @@ impl Loader<'_> {
         opened.push(LoadedInput {
             file,
             whole_archive: input.whole_archive,
-            binary: input.binary,
+            format: input.format,
             group: input.group,
             number: pending.number,
         });
@@ -298,7 +298,7 @@ impl Loader<'_> {
                 input: Input {
                     name: InputName::File(PathBuf::from(name)),
                     whole_archive: false,
-                    binary: false,
+                    format: InputFormat::Default,
                     group: None,
                 },
                 from: Some((source, span, PathBuf::new())),
@@ -407,7 +407,12 @@ impl Loader<'_> {
                 self.folders.push(folder);
             }
             Command::SearchDir(_) => {}
-            Command::Target(name) => context.binary = name.value == "binary",
+            Command::Target(name) => {
+                context.format = match name.value.as_str() {
+                    "binary" => InputFormat::Binary,
+                    _ => InputFormat::Default,
+                };
+            }
             Command::Output(name) => self.sources.output = Some(name),
             _ => self.add(source, command),
         }
@@ -559,7 +564,7 @@ impl Loader<'_> {
             input: Input {
                 name,
                 whole_archive: context.whole_archive,
-                binary: context.binary,
+                format: context.format,
                 group: context.group,
             },
             from: Some((source, span, folder.to_path_buf())),

@@ -3,7 +3,7 @@
 use super::Kind::{Flag, Path, Text, Try};
 use super::Takes::{Nothing, Value};
 use super::{Refusal, Row, later, row};
-use crate::options::{ByteOrder, InputName};
+use crate::options::{ByteOrder, InputFormat, InputName};
 
 pub(super) const ROWS: &[Row] = &[
     row(
@@ -35,12 +35,13 @@ pub(super) const ROWS: &[Row] = &[
         "-b --format",
         "read the inputs that follow as FORMAT: binary or default",
         Text("FORMAT", |parser, value| {
-            parser.binary = value == "binary";
-            if parser.binary || value == "default" || value.starts_with("elf") {
-                Ok(())
-            } else {
-                Err(Refusal::Value("binary, default or an ELF format"))
-            }
+            parser.format = match value {
+                "binary" => InputFormat::Binary,
+                "default" => InputFormat::Default,
+                _ if value.starts_with("elf") => InputFormat::Default,
+                _ => return Err(Refusal::Value("binary, default or an ELF format")),
+            };
+            Ok(())
         }),
     ),
     row(
@@ -75,18 +76,30 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "--push-state",
         "keep --whole-archive and --format for --pop-state",
-        Flag(|parser| parser.saved.push((parser.whole_archive, parser.binary))),
+        Flag(|parser| parser.saved.push((parser.whole_archive, parser.format))),
     ),
     row(
         "--pop-state",
         "go back to what --push-state kept",
         Try(|parser| {
-            let Some((whole_archive, binary)) = parser.saved.pop() else {
+            let Some((whole_archive, format)) = parser.saved.pop() else {
                 return Err(Refusal::Place("has no --push-state before it"));
             };
             parser.whole_archive = whole_archive;
-            parser.binary = binary;
+            parser.format = format;
             Ok(())
+        }),
+    ),
+    row(
+        "-R --just-symbols",
+        "take the values of FILE's symbols and nothing else; a folder is as with -rpath",
+        Path("FILE", |parser, path| match path.is_dir() {
+            true => parser.options.rpath.push(path.display().to_string()),
+            false => {
+                let format = std::mem::replace(&mut parser.format, InputFormat::JustSymbols);
+                parser.add_input(InputName::File(path));
+                parser.format = format;
+            }
         }),
     ),
     row(
@@ -116,7 +129,6 @@ pub(super) const ROWS: &[Row] = &[
         "use the little-endian one of OUTPUT_FORMAT's formats",
         Flag(|parser| parser.options.byte_order = Some(ByteOrder::Little)),
     ),
-    later("-R --just-symbols", Value),
     later("-c --mri-script", Value),
     later("--exclude-libs", Value),
     later("--embedded-relocs", Nothing),

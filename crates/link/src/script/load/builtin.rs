@@ -5,7 +5,7 @@ use klink_arch::{Addends, Arch, Class, Endian};
 use super::LoadedInput;
 use crate::error::Result;
 use crate::input::{Storage, first_object};
-use crate::options::{Magic, Options, OutputKind};
+use crate::options::{InputFormat, Magic, Options, OutputKind};
 use crate::target;
 
 /// The script of `-r`.
@@ -112,7 +112,7 @@ pub(super) fn script<'a>(
 
 /// The architecture of an object, or of the first object in an archive.
 fn arch_of<'a>(input: &LoadedInput<'a>, storage: &'a Storage) -> Option<&'static Arch> {
-    if input.binary {
+    if input.format == InputFormat::Binary {
         return None;
     }
     let header = first_object(input.file, storage)?;

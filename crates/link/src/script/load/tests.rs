@@ -41,7 +41,7 @@ impl Bench {
         self.options.inputs.push(Input {
             name: InputName::File(path),
             whole_archive: false,
-            binary: false,
+            format: crate::options::InputFormat::Default,
             group: None,
         });
         self

@@ -21,12 +21,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         true,
     );
     let lines = map.split(|&byte| byte == b'\n');
-    let all: Vec<MappedSymbol<'_>> = lines.filter_map(symbol).collect();
+    let mut all: Vec<MappedSymbol<'_>> = lines.filter_map(symbol).collect();
 
     let start = Instant::now();
     let filter = Filter::new(&format, all.iter().copied());
-    let kept: Vec<_> = all.iter().filter(|symbol| filter.keeps(symbol)).collect();
-    let symbols: Vec<_> = kept
+    let count = all.len();
+    all.retain(|symbol| filter.keeps(symbol));
+    let symbols: Vec<_> = all
         .iter()
         .map(|symbol| Symbol {
             kind: symbol.kind,
@@ -37,11 +38,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let filtered = start.elapsed();
     let plan = Plan::new(format, &symbols)?;
     let planned = start.elapsed();
-    let addresses: Vec<_> = kept.iter().map(|symbol| symbol.address).collect();
+    let addresses: Vec<_> = all.iter().map(|symbol| symbol.address).collect();
     let encoded = plan.encode(&symbols, &addresses, 0)?;
     let done = start.elapsed();
 
-    println!("{} of {} symbols", symbols.len(), all.len());
+    println!("{} of {} symbols", symbols.len(), count);
     for (part, offset, size) in &plan.layout().parts {
         println!("{offset:9x} {size:8} {part:?}");
     }
@@ -61,13 +62,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// A line of `nm -n`: address, letter, name.
 fn symbol(line: &[u8]) -> Option<MappedSymbol<'_>> {
     let mut words = line.splitn(3, |&byte| byte == b' ');
-    let address = std::str::from_utf8(words.next()?).ok()?;
+    let digits = words.next()?;
+    let address = digits.iter().try_fold(0_u64, |address, &digit| {
+        Some(address << 4 | u64::from(char::from(digit).to_digit(16)?))
+    })?;
     let &[kind] = words.next()? else {
         return None;
     };
     Some(MappedSymbol {
         kind,
         name: words.next()?,
-        address: u64::from_str_radix(address, 16).ok()?,
+        address,
     })
 }

@@ -10,6 +10,7 @@ mod images;
 mod instructions;
 mod machine;
 mod measure;
+mod names;
 mod outputs;
 mod pipeline;
 mod rival;
@@ -66,6 +67,9 @@ pub(crate) struct Args {
     /// link-vmlinux.sh with GNU ld and lld, and klink kbuild
     #[arg(long, conflicts_with_all = ["growth", "images", "instructions", "json"])]
     pipeline: bool,
+    /// Measure how long a table of 200,000 names takes: the kernel's scripts/kallsyms, and klink-tables
+    #[arg(long, conflicts_with_all = ["growth", "images", "pipeline", "instructions", "json"])]
+    names: bool,
     /// Measure how the time of a kernel's link grows with its input: 1, 2, 4
     /// and 8 copies of x86-64's objects, with other symbols
     #[arg(long)]
@@ -117,6 +121,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         packages.push("valgrind");
     }
     tools::ensure(&packages)?;
+    if args.names {
+        return print(&names::run(args, &out_folder()?)?);
+    }
     let bench = Bench {
         klink: klink(args)?,
         out: out_folder()?,

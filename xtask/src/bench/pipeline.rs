@@ -157,22 +157,18 @@ impl Setup {
         let config =
             fs::read_to_string(&config).map_err(|error| Failure::io("read", &config, &error))?;
         let enabled = |option: &str| config.lines().any(|line| line == format!("{option}=y"));
+        let mut options = Vec::new();
+        if enabled("CONFIG_UNWINDER_ORC") {
+            let headers = self.source.join("tools/arch/x86/include");
+            options.push("-DUNWINDER_ORC_ENABLED".to_owned());
+            options.push(format!("-I{}", headers.display()));
+        }
+        if enabled("CONFIG_BUILDTIME_MCOUNT_SORT") {
+            options.push("-DMCOUNT_SORT_ENABLED".to_owned());
+        }
         for program in ["kallsyms", "sorttable"] {
-            let mut compile = Command::new("gcc");
-            compile.args(["-O2", "-fomit-frame-pointer", "-std=gnu11", "-w", "-o"]);
-            compile.arg(self.folder.join("scripts").join(program));
-            compile.arg("-I").arg(self.source.join("tools/include"));
-            if enabled("CONFIG_UNWINDER_ORC") {
-                compile.arg("-DUNWINDER_ORC_ENABLED");
-                compile
-                    .arg("-I")
-                    .arg(self.source.join("tools/arch/x86/include"));
-            }
-            if enabled("CONFIG_BUILDTIME_MCOUNT_SORT") {
-                compile.arg("-DMCOUNT_SORT_ENABLED");
-            }
-            compile.arg(self.source.join(format!("scripts/{program}.c")));
-            run_command(compile.arg("-lpthread"))?;
+            let made = self.folder.join("scripts").join(program);
+            compile_generator(&self.source, program, &options, &made)?;
         }
         Ok(())
     }
@@ -229,8 +225,26 @@ impl Setup {
     }
 }
 
+/// Compiles one of the kernel's own programs that make tables.
+///
+/// # Errors
+/// A missing compiler or source.
+pub(super) fn compile_generator(
+    source: &Path,
+    program: &str,
+    options: &[String],
+    made: &Path,
+) -> Result<(), Failure> {
+    let mut compile = Command::new("gcc");
+    compile.args(["-O2", "-fomit-frame-pointer", "-std=gnu11", "-w", "-o"]);
+    compile.arg(made).args(options);
+    compile.arg("-I").arg(source.join("tools/include"));
+    compile.arg(source.join(format!("scripts/{program}.c")));
+    run_command(compile.arg("-lpthread"))
+}
+
 /// In milliseconds.
-fn median(samples: &[Sample]) -> f64 {
+pub(super) fn median(samples: &[Sample]) -> f64 {
     let mut times: Vec<_> = samples.iter().map(Sample::wall).collect();
     times.sort_unstable();
     let middle = times.get(times.len() / 2);

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::order::{by_address, by_name, without_llvm_suffix};
+use super::order::by_address;
 use super::plan::{Plan, PlanError, Symbol, written_bytes};
 use super::{AddressForm, Format, Part, WordSize};
 use crate::number::ByteOrder;
@@ -19,14 +19,6 @@ pub struct Encoded {
     pub address_words: Vec<usize>,
 }
 
-#[cfg(feature = "rayon")]
-use rayon::join;
-
-#[cfg(not(feature = "rayon"))]
-fn join<A, B>(first: impl FnOnce() -> A, second: impl FnOnce() -> B) -> (A, B) {
-    (first(), second())
-}
-
 /// What a table is written from.
 pub(super) struct Writer<'p> {
     plan: &'p Plan,
@@ -34,9 +26,6 @@ pub(super) struct Writer<'p> {
     symbols: &'p [Symbol<'p>],
     /// The symbols in the order of the table, each with its address.
     order: Vec<(u64, u32)>,
-    /// The symbols in the order of their names, if the form has it; of those with equal names, the
-    /// first is marked.
-    by_name: Vec<(u32, bool)>,
     /// The lowest address that moves with the kernel.
     base: u64,
     /// Where the table's first byte is.
@@ -51,15 +40,7 @@ impl<'p> Writer<'p> {
         place: u64,
     ) -> Self {
         let format = *plan.format();
-        let names = symbols.iter().map(|symbol| symbol.name);
-        let (order, by_name) = join(
-            || by_address(symbols, addresses),
-            || match plan.layout().offset(Part::SeqsOfNames) {
-                None => Vec::new(),
-                Some(_) if format.lto_clang => by_name(names.map(without_llvm_suffix)),
-                Some(_) => by_name(names),
-            },
-        );
+        let order = by_address(symbols, addresses);
         // `record_relative_base`
         let is_moving = |&&(_, index): &&(u64, u32)| !is_percpu(symbols, index);
         let lowest = order.iter().find(is_moving);
@@ -69,7 +50,6 @@ impl<'p> Writer<'p> {
             format,
             symbols,
             order,
-            by_name,
             base,
             place,
         }
@@ -198,7 +178,7 @@ impl<'p> Writer<'p> {
         }
         let of = |index: u32| seq_of.get(index as usize).copied().unwrap_or_default();
         let mut seqs = Vec::new();
-        for same_name in self.by_name.chunk_by(|_, &(_, is_first)| !is_first) {
+        for same_name in self.plan.by_name.chunk_by(|_, &(_, is_first)| !is_first) {
             seqs.clear();
             seqs.extend(same_name.iter().map(|&(index, _)| of(index)));
             seqs.sort_unstable();

@@ -71,31 +71,36 @@ fn box_of(name: &[u8]) -> usize {
 ///
 /// Names are sorted into boxes by their first two bytes, and then each box by the next ones as a
 /// number, so that most comparisons need no more.
-pub(super) fn by_name<'n>(names: impl Iterator<Item = &'n [u8]> + Clone) -> Vec<(u32, bool)> {
+pub(super) fn by_name(names: &[&[u8]]) -> Vec<(u32, bool)> {
     let mut ends = vec![0_usize; 1 << (8 * BOXED)];
-    for name in names.clone() {
+    for name in names {
         ends[box_of(name)] += 1;
     }
     let mut total = 0;
     for end in &mut ends {
         total += core::mem::replace(end, total);
     }
-    let mut boxes: Vec<(u64, &[u8], u32)> = vec![(0, &[], 0); total];
-    for (index, name) in (0_u32..).zip(names) {
+    let mut boxes = vec![(0_u64, 0_u32); total];
+    for (index, name) in (0..).zip(names) {
         let end = &mut ends[box_of(name)];
-        boxes[*end] = (key(name.get(BOXED..).unwrap_or_default()), name, index);
+        boxes[*end] = (key(name.get(BOXED..).unwrap_or_default()), index);
         *end += 1;
     }
+    let of = |index: u32| names.get(index as usize).copied().unwrap_or_default();
     let mut start = 0;
     for end in ends {
-        boxes[start..end].sort_unstable();
+        boxes[start..end].sort_unstable_by(|one, other| {
+            let by_key = one.0.cmp(&other.0);
+            by_key
+                .then_with(|| of(one.1).cmp(of(other.1)))
+                .then(one.1.cmp(&other.1))
+        });
         start = end;
     }
-    let mut before: Option<&[u8]> = None;
-    let marked = boxes.iter().map(|&(_, name, index)| {
-        let is_first = before != Some(name);
-        before = Some(name);
-        (index, is_first)
+    let mut before = None;
+    let marked = boxes.iter().map(|&(_, index)| {
+        let name = of(index);
+        (index, before.replace(name) != Some(name))
     });
     marked.collect()
 }

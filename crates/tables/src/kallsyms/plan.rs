@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use super::encode::{Encoded, Writer};
+use super::order::{by_name, without_llvm_suffix};
 use super::tokens::{Codes, Tokens, compress};
 use super::{AddressForm, Format, NAME_LIMIT, Part};
 
@@ -100,6 +101,17 @@ pub struct Plan {
     layout: Layout,
     pub(super) tokens: Tokens,
     pub(super) codes: Codes,
+    /// The symbols in the order of their names, if the form has it; of those with equal names, the
+    /// first is marked.
+    pub(super) by_name: Vec<(u32, bool)>,
+}
+
+#[cfg(feature = "rayon")]
+use rayon::join;
+
+#[cfg(not(feature = "rayon"))]
+fn join<A, B>(first: impl FnOnce() -> A, second: impl FnOnce() -> B) -> (A, B) {
+    (first(), second())
 }
 
 impl Plan {
@@ -110,7 +122,13 @@ impl Plan {
     /// symbols.
     pub fn new(format: Format, symbols: &[Symbol<'_>]) -> Result<Self, PlanError> {
         check(&format, symbols)?;
-        let (tokens, codes) = compress(symbols);
+        let ((tokens, codes), by_name) = join(
+            || compress(symbols),
+            || match format.parts().any(|part| part == Part::SeqsOfNames) {
+                false => Vec::new(),
+                true => by_name(&compared_names(&format, symbols)),
+            },
+        );
         if tokens.table.len() > usize::from(u16::MAX) {
             return Err(PlanError::Tokens(tokens.table.len()));
         }
@@ -120,6 +138,7 @@ impl Plan {
             layout,
             tokens,
             codes,
+            by_name,
         })
     }
 
@@ -153,6 +172,15 @@ impl Plan {
             }
         }
         Writer::new(self, symbols, addresses, place).write()
+    }
+}
+
+/// The names as `compare_names` sees them.
+fn compared_names<'s>(format: &Format, symbols: &[Symbol<'s>]) -> Vec<&'s [u8]> {
+    let names = symbols.iter().map(|symbol| symbol.name);
+    match format.lto_clang {
+        true => names.map(without_llvm_suffix).collect(),
+        false => names.collect(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A share of the names while pairs in them are replaced.
+//! The names while pairs in them are replaced.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -35,29 +35,6 @@ pub(super) struct Neighbours {
     pub(super) behind: Met,
 }
 
-impl Neighbours {
-    fn none() -> Self {
-        let nothing = [0; NEIGHBOURS];
-        Self {
-            in_front: nothing,
-            behind: nothing,
-        }
-    }
-
-    pub(super) fn sum(all: &[Self]) -> Self {
-        all.iter().fold(Self::none(), |mut sum, one| {
-            add(&mut sum.in_front, &one.in_front);
-            add(&mut sum.behind, &one.behind);
-            sum
-        })
-    }
-}
-
-/// Adds counts to counts of the same things.
-pub(super) fn add(to: &mut [u32], from: &[u32]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-}
-
 /// The codes that were met, and how often.
 pub(super) fn codes_of(met: &Met) -> impl Iterator<Item = (u8, u32)> {
     let counts = (0..=255).zip(met).map(|(code, &count)| (code, count));
@@ -76,11 +53,10 @@ pub(super) struct Text {
     /// Where in `places` the row of each pair is. A pair gets its row once: when the younger of its
     /// codes comes to be.
     rows: Vec<Row>,
-    /// How often each pair occurs, until any is replaced.
-    counts: Vec<u32>,
-    /// The pairs that were replaced last, and what was beside them.
+    /// The pairs that were replaced last.
     replaced: Vec<Replaced>,
-    neighbours: Neighbours,
+    /// Where in `places` the row of that pair was: no one reads it any more.
+    free: Row,
 }
 
 /// Where the places of a pair begin and end.
@@ -111,8 +87,8 @@ fn width(slot: u16) -> u16 {
 }
 
 impl Text {
-    /// Names with their letters in front.
-    pub(super) fn of<'n>(names: impl Iterator<Item = (u8, &'n [u8])> + Clone) -> Self {
+    /// Names with their letters in front, and how often each pair occurs in them.
+    pub(super) fn of<'n>(names: impl Iterator<Item = (u8, &'n [u8])> + Clone) -> (Self, Vec<u32>) {
         let size: usize = names.clone().map(|(_, name)| name.len() + 2).sum();
         let mut slots = Vec::with_capacity(size + 1);
         let mut counts = vec![0; PAIRS];
@@ -123,22 +99,18 @@ impl Text {
             slots.push(GAP);
             count_pairs(&mut counts, kind, name);
         }
-        Self {
+        let text = Self {
             slots,
-            counts,
             places: Vec::new(),
             rows: Vec::new(),
             replaced: Vec::new(),
-            neighbours: Neighbours::none(),
-        }
+            free: Row { start: 0, end: 0 },
+        };
+        (text, counts)
     }
 
-    pub(super) fn counts(&self) -> &[u32] {
-        &self.counts
-    }
-
-    /// Notes the places of the pairs that are `wanted`.
-    pub(super) fn note_places(&mut self, wanted: impl Fn(Pair) -> bool) {
+    /// Notes the places of the pairs that are `wanted`; `counts` says how many each has.
+    pub(super) fn note_places(&mut self, counts: &[u32], wanted: impl Fn(Pair) -> bool) {
         let mut end = 1;
         let row = |(pair, &count)| {
             let start = end;
@@ -148,7 +120,7 @@ impl Text {
             }
             Row { start, end }
         };
-        self.rows = (0..=Pair::MAX).zip(&self.counts).map(row).collect();
+        self.rows = (0..=Pair::MAX).zip(counts).map(row).collect();
         // What is not wanted goes to the place that is of no pair, and stays there.
         let next = |row: &Row| (row.start, u32::from(row.end > 0));
         let mut next: Vec<(u32, u32)> = self.rows.iter().map(next).collect();
@@ -167,7 +139,10 @@ impl Text {
     /// front of them and behind.
     pub(super) fn replace(&mut self, old: Pair, code: u8) -> Neighbours {
         let [first, second] = old.to_le_bytes().map(u16::from);
-        let mut neighbours = Neighbours::none();
+        let mut neighbours = Neighbours {
+            in_front: [0; NEIGHBOURS],
+            behind: [0; NEIGHBOURS],
+        };
         self.replaced.clear();
         let row = self.row_of(old);
         for &place in &self.places[row.start as usize..row.end as usize] {
@@ -197,7 +172,7 @@ impl Text {
             self.slots[start + 1] = COVERED + one + other;
             self.slots[after - 1] = COVERED + one + other;
         }
-        self.neighbours = neighbours;
+        self.free = row;
         neighbours
     }
 
@@ -219,10 +194,9 @@ impl Text {
         Row { start, end }
     }
 
-    /// Notes the places of the pairs that came to be when `code` was put in last: of those with the
-    /// codes that are `wanted` in front of it or behind.
-    pub(super) fn note_new_places(&mut self, code: u8, wanted: &Wanted) {
-        let met = self.neighbours;
+    /// Notes the places of the pairs that came to be when `code` was put in: of those with the codes
+    /// that are `wanted` in front of it or behind.
+    pub(super) fn note_new_places(&mut self, code: u8, met: &Neighbours, wanted: &Wanted) {
         let front = |neighbour| pair(neighbour, code);
         let mut next = self.new_rows(&met.in_front, &wanted.in_front, front);
         for replaced in &self.replaced {
@@ -239,7 +213,8 @@ impl Text {
         }
     }
 
-    /// Makes room for the rows of pairs with the codes that are wanted. Gives where the places with
+    /// Makes room for the rows of pairs with the codes that are wanted, where the row of the replaced
+    /// pair was if there is enough. Gives where the places with
     /// each neighbour go, and how much further the next one.
     fn new_rows(
         &mut self,
@@ -247,22 +222,37 @@ impl Text {
         wanted: &[bool; 256],
         pair: impl Fn(u8) -> Pair,
     ) -> [(u32, u32); NEIGHBOURS] {
-        let mut next = [(0, 0); NEIGHBOURS];
-        let mut end = self.places.len() as u32;
-        for (code, (&wanted, &count)) in (0..=255).zip(wanted.iter().zip(met)) {
-            if wanted {
-                let start = end;
-                end += count;
-                self.rows[usize::from(pair(code))] = Row { start, end };
-                next[usize::from(code)] = (start, 1);
+        let wanted = || {
+            (0..=255)
+                .zip(met)
+                .filter(|&(code, _)| wanted[usize::from(code)])
+        };
+        let room: u32 = wanted().map(|(_, &count)| count).sum();
+        let is_free = room <= self.free.end - self.free.start;
+        let mut end = match is_free {
+            true => self.free.start,
+            false => {
+                let end = self.places.len();
+                self.places.resize(end + room as usize, 0);
+                end as u32
             }
+        };
+        let mut next = [(0, 0); NEIGHBOURS];
+        for (code, &count) in wanted() {
+            let start = end;
+            end += count;
+            self.rows[usize::from(pair(code))] = Row { start, end };
+            next[usize::from(code)] = (start, 1);
         }
-        self.places.resize(end as usize, 0);
+        if is_free {
+            self.free.start = end;
+        }
         next
     }
 
-    /// The names as they are now, behind those already in `codes`.
-    pub(super) fn add_to(&self, codes: &mut Codes) {
+    /// The names as they are now.
+    pub(super) fn codes(&self) -> Codes {
+        let mut codes = Codes::default();
         for &slot in self.slots.iter().skip(1) {
             match u8::try_from(slot) {
                 Ok(code) => codes.bytes.push(code),
@@ -270,6 +260,7 @@ impl Text {
                 Err(_) => {}
             }
         }
+        codes
     }
 }
 

@@ -11,16 +11,12 @@
 //! dictionary-based compression", 2000). A place once noted may have been overtaken by another
 //! replacement; that shows when it is looked at. Places of pairs too rare to be chosen are not noted;
 //! should such a pair be chosen all the same, all names are searched for it.
-//!
-//! Names are shared out among threads, which replace the same pair at the same time. The choice
-//! depends on the sums of their counts alone, so it does not depend on how many there are.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::array;
 
 use super::plan::Symbol;
-use super::text::{Neighbours, PAIRS, Pair, Text, Wanted, add, codes_of, pair};
+use super::text::{Neighbours, Pair, Text, Wanted, codes_of, pair};
 
 /// What each code stands for.
 #[derive(Clone, Debug)]
@@ -63,86 +59,35 @@ impl Codes {
 /// Chooses the tokens for the names of symbols, with their letters, and writes each name in them. No
 /// name may contain a zero byte or be longer than kernels allow; all together have less than 4 GiB.
 pub(super) fn compress(symbols: &[Symbol<'_>]) -> (Tokens, Codes) {
-    let (mut texts, mut counts) = share_out(symbols);
+    let names = symbols.iter().map(|symbol| (symbol.letter(), symbol.name));
+    let (mut text, counts) = Text::of(names);
+    let mut counts = Counts::new(counts);
     let is_character = counts.characters();
     let mut meaning: [Option<[u8; 2]>; 256] = [None; 256];
     let mut free: Vec<u8> = (0..=255)
         .filter(|&code| !is_character[usize::from(code)])
         .collect();
     counts.look_ahead(free.len());
-    each(&mut texts, |text| {
-        text.note_places(|pair| counts.may_be_chosen(pair))
-    });
-    let mut last: Option<(u8, Wanted)> = None;
+    text.note_places(&counts.of, |pair| counts.may_be_chosen(pair));
     while let Some(code) = free.pop() {
         let Some(old) = counts.most_frequent() else {
             break;
         };
         meaning[usize::from(code)] = Some(old.to_le_bytes());
-        let neighbours = each(&mut texts, |text| {
-            if let Some((code, wanted)) = &last {
-                text.note_new_places(*code, wanted);
-            }
-            text.replace(old, code)
-        });
-        counts.replaced(old, code, &Neighbours::sum(&neighbours));
+        let neighbours = text.replace(old, code);
+        counts.replaced(old, code, &neighbours);
         if free.len().is_multiple_of(ROUNDS) {
             counts.look_ahead(free.len());
         }
-        last = Some((code, counts.wanted(code)));
+        text.note_new_places(code, &neighbours, &counts.wanted(code));
     }
-    let mut codes = Codes::default();
-    texts.iter().for_each(|text| text.add_to(&mut codes));
-    (tokens(&meaning, &is_character), codes)
+    (tokens(&meaning, &is_character), text.codes())
 }
 
 /// Rounds after which it is looked again how frequent a pair must be to be chosen.
 const ROUNDS: usize = 8;
 
-/// Shares the names out in texts, one for each thread.
-fn share_out(symbols: &[Symbol<'_>]) -> (Vec<Text>, Counts) {
-    let bytes: usize = symbols.iter().map(|symbol| symbol.name.len()).sum();
-    let shares = threads().min(bytes / SHARE).max(1);
-    let mut shares: Vec<&[Symbol<'_>]> = symbols
-        .chunks(symbols.len().div_ceil(shares).max(1))
-        .collect();
-    let texts: Vec<Text> = each(&mut shares, |share| {
-        Text::of(share.iter().map(|symbol| (symbol.letter(), symbol.name)))
-    });
-    let counts = Counts::new(texts.iter().map(Text::counts));
-    (texts, counts)
-}
-
-/// Bytes of names that are worth a thread of their own.
-const SHARE: usize = 1 << 18;
-
-#[cfg(feature = "rayon")]
-fn threads() -> usize {
-    rayon::current_num_threads()
-}
-
-#[cfg(not(feature = "rayon"))]
-fn threads() -> usize {
-    1
-}
-
-/// Does a step with each of a few things, at the same time.
-#[cfg(feature = "rayon")]
-fn each<T: Send, R: Send>(things: &mut [T], step: impl Fn(&mut T) -> R + Sync) -> Vec<R> {
-    use rayon::prelude::*;
-    match things {
-        [thing] => vec![step(thing)],
-        _ => things.par_iter_mut().map(&step).collect(),
-    }
-}
-
-/// Does a step with each of a few things.
-#[cfg(not(feature = "rayon"))]
-fn each<T, R>(things: &mut [T], step: impl Fn(&mut T) -> R) -> Vec<R> {
-    things.iter_mut().map(step).collect()
-}
-
-/// How often each pair occurs now in all texts, overlapping ones (the two in `aaa`) included.
+/// How often each pair occurs now, overlapping ones (the two in `aaa`) included.
 struct Counts {
     of: Vec<u32>,
     /// The highest count of the pairs with each second code, unless counts have changed since.
@@ -153,11 +98,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn new<'c>(all: impl Iterator<Item = &'c [u32]>) -> Self {
-        let mut of = vec![0; PAIRS];
-        for counts in all {
-            add(&mut of, counts);
-        }
+    fn new(of: Vec<u32>) -> Self {
         Self {
             of,
             highest: [0; 256],

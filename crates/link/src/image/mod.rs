@@ -62,6 +62,7 @@ use crate::output::Traits;
 use crate::report::{Clock, Report};
 use crate::resolve::Resolved;
 use crate::script::{self, Sources};
+use crate::symtab::SymbolTable;
 use crate::{assign, gc, target, wrap};
 
 /// Links an image from resolved inputs. Gives its bytes.
@@ -132,8 +133,8 @@ pub(crate) fn link<'a>(
 
     // A kernel's table of its symbols moves them: it and the layout settle each other.
     let needed = entry::needed(options, sources, &resolved);
-    let list_symbols = |layout: &ImageLayout<'_>| {
-        symtab::build(&symtab::TableInput {
+    let list_symbols = |layout: &ImageLayout<'_>, earlier: Option<SymbolTable>| {
+        let input = symtab::TableInput {
             resolved: &resolved,
             layout,
             values: &Values::new(&resolved, layout),
@@ -143,7 +144,11 @@ pub(crate) fn link<'a>(
             versions: plan.version_names(),
             needed: &needed,
             thread_block: ThreadAddresses::new(layout, arch).block,
-        })
+        };
+        match earlier {
+            Some(earlier) => symtab::rebuild(earlier, &input),
+            None => symtab::build(&input),
+        }
     };
     let kallsyms = kallsyms.map(|object| object.settle(&mut layouter, list_symbols));
     let (kallsyms, listed) = kallsyms.transpose()?.unzip();
@@ -154,7 +159,7 @@ pub(crate) fn link<'a>(
     let layout = layouter.finish()?;
     let values = Values::new(&resolved, &layout);
     cross_refs::check(sources, &resolved, &layout, &values)?;
-    let symbols = listed.unwrap_or_else(|| list_symbols(&layout));
+    let symbols = listed.unwrap_or_else(|| list_symbols(&layout, None));
     clock.lap("list symbols");
     if let Some(destination) = &options.system_map {
         let version = KernelVersion::find(options, &resolved)?;

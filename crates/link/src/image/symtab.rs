@@ -11,6 +11,7 @@ use crate::id::{GlobalId, IdVec, ObjectId};
 use crate::input::{InputSymbol, Object, SymbolPlace};
 use crate::options::{DiscardLocals, Options, Strip};
 use crate::output::Traits;
+use crate::relocate::Target;
 use crate::resolve::{Definition, Resolved};
 use crate::symtab::{OutputPlace, OutputSymbol, SymbolTable, info, is_compiler_made, null_symbol};
 
@@ -61,6 +62,62 @@ pub(super) fn build(input: &TableInput<'_, '_>) -> SymbolTable {
         add_versions(&mut table, input);
     }
     table
+}
+
+/// Builds the table again, since addresses have changed; `earlier` is that of the addresses before.
+///
+/// Which symbols there are, and what they are called, depends on addresses only if stubs have some.
+pub(super) fn rebuild(mut earlier: SymbolTable, input: &TableInput<'_, '_>) -> SymbolTable {
+    let has_stubs = input.options.stub_symbols == Some(true);
+    if has_stubs || move_symbols(&mut earlier, input).is_none() {
+        return build(input);
+    }
+    debug_assert_eq!(earlier.symbols, build(input).symbols);
+    earlier
+}
+
+/// Moves the symbols of the table to where they are now; `None` if other symbols belong into it.
+fn move_symbols(table: &mut SymbolTable, input: &TableInput<'_, '_>) -> Option<()> {
+    let place = |table: &mut SymbolTable, number: u32, (place, value): (OutputPlace, u64)| {
+        let symbol = table.symbols.get_mut(number as usize)?;
+        symbol.place = place;
+        symbol.value = in_thread_block(input.thread_block, symbol.info & 0xf, value);
+        Some(())
+    };
+    for &output in &input.layout.outputs.order {
+        let number = table.section(output);
+        if number != 0 {
+            let address = input.layout.outputs.sections[output].address;
+            place(table, number, (OutputPlace::Section(output), address))?;
+        }
+    }
+    for (id, object) in input.resolved.objects.iter_ids() {
+        for (index, symbol) in (0..).zip(&object.symbols[..object.first_global]) {
+            let number = table.number(Target::Local(id, index));
+            if number != 0 && symbol.symbol_type != elf::STT_SECTION.0 {
+                place(table, number, place_of(input.values.of(id, index))?)?;
+            }
+        }
+    }
+    for id in input.resolved.globals.ids() {
+        let number = table.number(Target::Global(id));
+        match place_of(input.values.global(id)) {
+            None | Some((OutputPlace::Undefined, _)) if number == 0 => {}
+            Some(now) if number != 0 => place(table, number, now)?,
+            _ => return None,
+        }
+    }
+    Some(())
+}
+
+/// Where a symbol is, and its value there; `None` if its section is discarded.
+fn place_of(value: SymbolValue) -> Option<(OutputPlace, u64)> {
+    match value {
+        SymbolValue::Address { address, output } => Some((OutputPlace::Section(output), address)),
+        SymbolValue::Absolute(value) => Some((OutputPlace::Absolute, value)),
+        SymbolValue::Undefined { .. } => Some((OutputPlace::Undefined, 0)),
+        SymbolValue::Discarded => None,
+    }
 }
 
 /// The objects of which any section is in the output: others have no local symbols there, nor a FILE
@@ -146,15 +203,10 @@ fn add_globals(table: &mut SymbolTable, input: &TableInput<'_, '_>, local: bool)
     let resolved = input.resolved;
     let mut has_file_symbol = false;
     for (id, global) in resolved.globals.iter_ids() {
-        let (place, value, defined) = match input.values.global(id) {
-            SymbolValue::Address { address, output } => {
-                (OutputPlace::Section(output), address, true)
-            }
-            SymbolValue::Absolute(value) => (OutputPlace::Absolute, value, true),
-            SymbolValue::Undefined { .. } => (OutputPlace::Undefined, 0, false),
-            // Its section is discarded, and so is it.
-            SymbolValue::Discarded => continue,
+        let Some((place, value)) = place_of(input.values.global(id)) else {
+            continue;
         };
+        let defined = place != OutputPlace::Undefined;
         // A symbol of the script stays global for all that objects say of its visibility, and every
         // symbol where nothing is linked at run time.
         let of_section = defined && matches!(global.definition, Definition::Undefined { .. });

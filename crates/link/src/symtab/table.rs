@@ -10,7 +10,7 @@ use crate::relocate::Target;
 use crate::resolve::Resolved;
 
 /// A symbol of the output.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutputSymbol {
     /// Offset of its name in [`SymbolTable::strings`].
     pub name: u32,

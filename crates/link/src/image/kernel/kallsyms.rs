@@ -117,7 +117,8 @@ impl KallsymsObject {
         self.late_sizes(|_, _| 1)
     }
 
-    /// Lays out until the table has its size. `list` gives the image's symbols as they stand.
+    /// Lays out until the table has its size. `list` gives the image's symbols as they
+    /// stand, from those of an earlier layout if it is given them.
     ///
     /// This ends: names are compressed again only if the kept symbols changed. After
     /// [`EXACT_ROUNDS`], parts only grow, and none beyond what a table of all symbols needs: as long
@@ -130,12 +131,13 @@ impl KallsymsObject {
     pub(in crate::image) fn settle<'a>(
         &self,
         layouter: &mut Layouter<'a, '_>,
-        list: impl Fn(&ImageLayout<'a>) -> SymbolTable,
+        list: impl Fn(&ImageLayout<'a>, Option<SymbolTable>) -> SymbolTable,
     ) -> Result<(KallsymsTable, SymbolTable)> {
         let mut before: Option<(Plan, Vec<u8>)> = None;
+        let mut listed = None;
         for round in 0..MAX_ROUNDS {
             layouter.tie()?;
-            let symbols = list(&layouter.layout);
+            let symbols = list(&layouter.layout, listed.take());
             let kept = self.keep(&symbols, &layouter.layout.outputs);
             let key = key(&kept);
             let named = || kept.iter().map(|&(symbol, _)| symbol);
@@ -156,6 +158,7 @@ impl KallsymsObject {
             }
             layouter.resize(sizes)?;
             before = Some((plan, key));
+            listed = Some(symbols);
         }
         Err(LinkError::Unsettled {
             passes: MAX_ROUNDS as u32,

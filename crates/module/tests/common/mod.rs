@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod calls;
 pub(crate) mod host;
 pub(crate) mod prove;
 

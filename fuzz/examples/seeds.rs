@@ -132,7 +132,7 @@ fn kallsyms() -> Vec<(String, Vec<u8>)> {
                 continue;
             };
             let addresses: Vec<u64> = (1..=6).map(|index| index * 0x1010).collect();
-            let Ok(encoded) = plan.encode(&addresses, 0x1000) else {
+            let Ok(encoded) = plan.encode(&symbols, &addresses, 0x1000) else {
                 continue;
             };
             let mut bytes = vec![flags];

@@ -341,8 +341,8 @@ pub struct DynamicLinking {
     /// output they stay with their type, with the symbol or, where it is bound in the output, as
     /// [`relative`](Self::relative) says for `None`.
     pub absolute: &'static [u32],
-    /// Static types relative to the program counter, by rising number: they stay with their type
-    /// where the symbol is not bound in the output.
+    /// Static types relative to the program counter, or for a symbol's size, by rising number: they stay
+    /// with their type where the symbol is not bound in the output.
     pub pc_relative: &'static [u32],
     /// Static types that ask for a PLT entry, by rising number. (Where the symbol is bound in the output
     /// it gets none.)

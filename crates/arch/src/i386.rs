@@ -126,7 +126,7 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     copy: 5,
     irelative: Some(42),
     absolute: &[],
-    pc_relative: &[2],
+    pc_relative: &[2, 38],
     calls: &[4],
     refused: &[],
     always_pltgot: false,

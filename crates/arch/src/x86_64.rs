@@ -147,7 +147,7 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     copy: 5,
     irelative: Some(37),
     absolute: &[],
-    pc_relative: &[2, 13, 15, 24],
+    pc_relative: &[2, 13, 15, 24, 32, 33],
     calls: &[4, 31],
     refused: &[10, 11, 12, 14],
     always_pltgot: false,

@@ -6,7 +6,7 @@ use klink_arch::{Arch, RelocError};
 
 use crate::error::{LinkError, Result};
 use crate::id::{GlobalId, ObjectId, OutputId, SectionId};
-use crate::input::{RawRelocation, SymbolPlace};
+use crate::input::RawRelocation;
 use crate::layout::Layout;
 use crate::module::Fate;
 use crate::output::Traits;
@@ -137,20 +137,25 @@ pub(crate) fn discarded_error(
 ) -> LinkError {
     let (object, _) = resolved.section_place(section);
     let file = &resolved.objects[object];
-    let symbol = &file.symbols[relocation.symbol as usize];
-    let gone = match symbol.place {
-        SymbolPlace::Section(index) => String::from_utf8_lossy(file.sections[index as usize].name),
-        _ => "?".into(),
+    let text = |name| String::from_utf8_lossy(name).into_owned();
+    let symbol = file.symbols.get(relocation.symbol as usize);
+    let place = resolved.place_of_symbol(object, relocation.symbol);
+    let (gone, owner) = place.map_or_else(Default::default, |(gone, _)| {
+        let (owner, _) = resolved.section_place(gone);
+        let owner = resolved.objects[owner].name.clone();
+        (text(resolved.section(gone).name), owner)
+    });
+    let symbol = match symbol.map(|symbol| symbol.name) {
+        None | Some(b"") => gone.clone(),
+        Some(name) => text(name),
     };
-    bad_relocation(
-        resolved,
-        section,
-        relocation.offset,
-        format!(
-            "`{}' is defined in section {gone}, which is discarded",
-            String::from_utf8_lossy(symbol.name)
-        ),
-    )
+    let from = text(resolved.section(section).name);
+    let what = format!(
+        "`{symbol}' referenced in section `{from}' of {}: \
+         defined in discarded section `{gone}' of {owner}",
+        file.name
+    );
+    bad_relocation(resolved, section, relocation.offset, what)
 }
 
 /// An error at a place in an input section.

@@ -174,7 +174,7 @@ impl Program<'_> {
         source: usize,
         error: klink_script::ScriptError,
     ) -> crate::error::LinkError {
-        crate::error::LinkError::Script(error.render(sources.source(source), false))
+        super::script_error(sources, source, error.to_diagnostic())
     }
 
     /// The bytes of every statement that puts a number into a section, by number.

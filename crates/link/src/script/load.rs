@@ -16,6 +16,7 @@ use klink_script::{
 use sources::Included;
 pub(crate) use sources::{Located, Sources};
 
+use super::syntax_error;
 use crate::error::{LinkError, Result};
 use crate::input::{FileData, Storage, read_path};
 use crate::options::{Input, InputFormat, InputName, Options};
@@ -200,8 +201,8 @@ impl Loader<'_> {
             }
             let text = format!("{}={}", definition.symbol, definition.expression);
             let source = Source::new(DEFSYM, text);
-            let assignment =
-                klink_script::parse_assignment(&source).map_err(|error| syntax(&source, &error))?;
+            let assignment = klink_script::parse_assignment(&source)
+                .map_err(|error| syntax_error(&source, &error))?;
             let span = assignment.target.span.to(assignment.value.span);
             self.sources.sources.push(source);
             let number = self.sources.sources.len() - 1;
@@ -671,11 +672,7 @@ fn looks_like_text(bytes: &[u8]) -> bool {
 }
 
 fn parsed<T>(source: &Source, parse: fn(&Source) -> Result<T, ScriptError>) -> Result<T> {
-    parse(source).map_err(|error| syntax(source, &error))
-}
-
-fn syntax(source: &Source, error: &ScriptError) -> LinkError {
-    LinkError::Script(error.render(source, false))
+    parse(source).map_err(|error| syntax_error(source, &error))
 }
 
 fn not_a_script(source: &Source, error: &ScriptError) -> LinkError {

@@ -5,7 +5,9 @@ mod execute;
 mod load;
 mod needs;
 
-use klink_script::{Assertion, Assignment, Construct, DataSize, Diagnostic, Expr, Span};
+use klink_script::{
+    Assertion, Assignment, Construct, DataSize, Diagnostic, Expr, ScriptError, Source, Span,
+};
 
 use crate::error::{LinkError, Result};
 use crate::id::GlobalId;
@@ -105,7 +107,25 @@ pub fn unexecuted_constructs(options: &Options) -> Result<Vec<Construct>> {
     compile::unexecuted(&sources, &storage, &mut resolved, options.relocatable())
 }
 
-/// A diagnostic as an error of the link.
+/// A diagnostic as an error of the link. In front of it stands the place as GNU ld writes it
+/// (ld/ldmisc.c, `%PS`).
 pub(crate) fn script_error(sources: &Sources, source: usize, diagnostic: Diagnostic) -> LinkError {
-    LinkError::Script(diagnostic.render(sources.source(source), false))
+    let source = sources.source(source);
+    let place = place_in(source, &diagnostic);
+    let text = diagnostic.render(source, false);
+    LinkError::Script(format!("{place}: {text}"))
+}
+
+/// A text that is no script. The first line is what GNU ld says of it.
+fn syntax_error(source: &Source, error: &ScriptError) -> LinkError {
+    let diagnostic = error.to_diagnostic();
+    let place = place_in(source, &diagnostic);
+    let text = diagnostic.render(source, false);
+    LinkError::Script(format!("{place}: syntax error\n{text}"))
+}
+
+/// `FILE:LINE`.
+fn place_in(source: &Source, diagnostic: &Diagnostic) -> String {
+    let (line, _) = source.line_column(diagnostic.span.start);
+    format!("{}:{line}", source.name)
 }

@@ -204,7 +204,7 @@ impl<'a> Layouter<'a, '_> {
     pub(super) fn add_fill(&mut self, expr: &Expr, source: usize) -> Result<FillId> {
         let scope = self.scope(Place::Outside, 0);
         let bytes = eval::fill(expr, &scope)
-            .map_err(|error| LinkError::Script(error.render(self.sources.source(source), false)))?;
+            .map_err(|error| script_error(self.sources, source, error.to_diagnostic()))?;
         self.layout.fills.push(bytes);
         Ok(FillId(self.layout.fills.len() as u32 - 1))
     }

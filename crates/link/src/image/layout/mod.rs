@@ -490,9 +490,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.is_not_known() && !self.phase.is_settled() => Ok(None),
-            Err(error) => Err(LinkError::Script(
-                error.render(self.sources.source(source), false),
-            )),
+            Err(error) => Err(script_error(self.sources, source, error.to_diagnostic())),
         }
     }
 
@@ -562,6 +560,6 @@ impl<'a, 'l> Layouter<'a, 'l> {
     pub(super) fn constant(&self, expr: &Expr, source: usize) -> Result<u64> {
         let scope = self.scope(Place::Outside, 0);
         eval::evaluate_address(expr, &scope)
-            .map_err(|error| LinkError::Script(error.render(self.sources.source(source), false)))
+            .map_err(|error| script_error(self.sources, source, error.to_diagnostic()))
     }
 }

@@ -187,6 +187,6 @@ fn type_number(expr: &Expr, source: usize, sources: &Sources) -> Result<u32> {
         return Ok(number);
     }
     let value = eval::evaluate(expr, &eval::Constants)
-        .map_err(|error| LinkError::Script(error.render(sources.source(source), false)))?;
+        .map_err(|error| script_error(sources, source, error.to_diagnostic()))?;
     Ok(value.value as u32)
 }

@@ -1,7 +1,7 @@
 //! Relocations of an image: their values go into the bytes, and with `--emit-relocs` they stay.
 
 use klink_arch::{
-    Addends, Arch, Relaxed, RelocError, Relocation, StaticLink, ThreadRelaxed, Value,
+    Addends, Arch, Relaxed, RelocError, Relocation, StaticLink, ThreadLocal, ThreadRelaxed, Value,
     Values as Formula,
 };
 
@@ -120,9 +120,7 @@ impl<'a> Relocator<'a, '_> {
             let is_changed = matches!(row.value, Value::Foreign | Value::ThreadBlockRelative);
             let thread = is_changed.then(|| self.rules.relax_thread(section, index));
             let result = match thread.flatten() {
-                None if self.is_thread_code(&relocation) => {
-                    Err(self.bad_thread(section, &relocation, row))
-                }
+                None if self.is_thread_code(row) => Err(self.bad_thread(section, &relocation, row)),
                 None => self.apply_one(&relocated, &relocation, row, bytes),
                 Some(relaxed) => {
                     is_dropped = relaxed.drops_call;
@@ -282,11 +280,10 @@ impl<'a> Relocator<'a, '_> {
         self.rules.relax(input.object, relocation, bytes, addend)
     }
 
-    /// Whether a relocation is only there to be changed.
-    fn is_thread_code(&self, relocation: &RawRelocation) -> bool {
-        let row = self.arch.relocation(relocation.number);
-        let thread = self.arch.thread.filter(|it| it.relaxes(relocation.number));
-        thread.is_some() && row.is_some_and(|row| row.value == Value::Foreign)
+    /// Whether relocations of a type are only there to be changed.
+    fn is_thread_code(&self, row: &Relocation) -> bool {
+        let is_relaxed = |thread: ThreadLocal| thread.relaxes(row.number);
+        row.value == Value::Foreign && self.arch.thread.is_some_and(is_relaxed)
     }
 
     fn bad_thread(

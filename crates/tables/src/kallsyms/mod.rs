@@ -40,6 +40,7 @@ mod format;
 mod letter;
 mod order;
 mod plan;
+mod rounds;
 mod table;
 mod text;
 mod tokens;

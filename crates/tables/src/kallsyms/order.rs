@@ -10,17 +10,25 @@ use super::plan::Symbol;
 /// `symbols[i]`.
 pub(super) fn by_address(symbols: &[Symbol<'_>], addresses: &[u64]) -> Vec<(u64, u32)> {
     let mut order: Vec<(u64, u32)> = addresses.iter().copied().zip(0..).collect();
-    // A linker's symbols come in runs that are in order: a stable sort makes use of these.
-    order.sort();
+    sort(&mut order);
     for same in order.chunk_by_mut(|one, other| one.0 == other.0) {
         if same.len() > 1 {
-            same.sort_by_cached_key(|&(_, index)| {
+            let key = |index: u32| {
                 let symbol = symbols.get(index as usize);
                 symbol.map(|symbol| (rank(symbol), symbol.name))
-            });
+            };
+            same.sort_by(|one, other| key(one.1).cmp(&key(other.1)));
         }
     }
     order
+}
+
+/// Sorts. A linker's symbols come in runs that are in order, of which a stable sort makes use.
+fn sort(order: &mut [(u64, u32)]) {
+    #[cfg(feature = "rayon")]
+    rayon::slice::ParallelSliceMut::par_sort(order);
+    #[cfg(not(feature = "rayon"))]
+    order.sort();
 }
 
 /// Among symbols at one address, the lower comes first (`compare_symbols`): weak ones and those that

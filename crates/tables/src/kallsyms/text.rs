@@ -1,4 +1,4 @@
-//! The names while pairs in them are replaced.
+//! A share of the names while pairs in them are replaced.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -35,6 +35,29 @@ pub(super) struct Neighbours {
     pub(super) behind: Met,
 }
 
+impl Neighbours {
+    fn none() -> Self {
+        let nothing = [0; NEIGHBOURS];
+        Self {
+            in_front: nothing,
+            behind: nothing,
+        }
+    }
+
+    pub(super) fn sum(all: &[Self]) -> Self {
+        all.iter().fold(Self::none(), |mut sum, one| {
+            add(&mut sum.in_front, &one.in_front);
+            add(&mut sum.behind, &one.behind);
+            sum
+        })
+    }
+}
+
+/// Adds counts to counts of the same things.
+pub(super) fn add(to: &mut [u32], from: &[u32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+}
+
 /// The codes that were met, and how often.
 pub(super) fn codes_of(met: &Met) -> impl Iterator<Item = (u8, u32)> {
     let counts = (0..=255).zip(met).map(|(code, &count)| (code, count));
@@ -53,8 +76,9 @@ pub(super) struct Text {
     /// Where in `places` the row of each pair is. A pair gets its row once: when the younger of its
     /// codes comes to be.
     rows: Vec<Row>,
-    /// The pairs that were replaced last.
+    /// The pairs that were replaced last, and what was beside them.
     replaced: Vec<Replaced>,
+    neighbours: Neighbours,
     /// Where in `places` the row of that pair was: no one reads it any more.
     free: Row,
 }
@@ -104,6 +128,7 @@ impl Text {
             places: Vec::new(),
             rows: Vec::new(),
             replaced: Vec::new(),
+            neighbours: Neighbours::none(),
             free: Row { start: 0, end: 0 },
         };
         (text, counts)
@@ -139,10 +164,7 @@ impl Text {
     /// front of them and behind.
     pub(super) fn replace(&mut self, old: Pair, code: u8) -> Neighbours {
         let [first, second] = old.to_le_bytes().map(u16::from);
-        let mut neighbours = Neighbours {
-            in_front: [0; NEIGHBOURS],
-            behind: [0; NEIGHBOURS],
-        };
+        let mut neighbours = Neighbours::none();
         self.replaced.clear();
         let row = self.row_of(old);
         for &place in &self.places[row.start as usize..row.end as usize] {
@@ -173,6 +195,7 @@ impl Text {
             self.slots[after - 1] = COVERED + one + other;
         }
         self.free = row;
+        self.neighbours = neighbours;
         neighbours
     }
 
@@ -194,9 +217,10 @@ impl Text {
         Row { start, end }
     }
 
-    /// Notes the places of the pairs that came to be when `code` was put in: of those with the codes
-    /// that are `wanted` in front of it or behind.
-    pub(super) fn note_new_places(&mut self, code: u8, met: &Neighbours, wanted: &Wanted) {
+    /// Notes the places of the pairs that came to be when `code` was put in last: of those with the
+    /// codes that are `wanted` in front of it or behind.
+    pub(super) fn note_new_places(&mut self, code: u8, wanted: &Wanted) {
+        let met = self.neighbours;
         let front = |neighbour| pair(neighbour, code);
         let mut next = self.new_rows(&met.in_front, &wanted.in_front, front);
         for replaced in &self.replaced {
@@ -250,9 +274,8 @@ impl Text {
         next
     }
 
-    /// The names as they are now.
-    pub(super) fn codes(&self) -> Codes {
-        let mut codes = Codes::default();
+    /// The names as they are now, behind those already in `codes`.
+    pub(super) fn add_to(&self, codes: &mut Codes) {
         for &slot in self.slots.iter().skip(1) {
             match u8::try_from(slot) {
                 Ok(code) => codes.bytes.push(code),
@@ -260,7 +283,6 @@ impl Text {
                 Err(_) => {}
             }
         }
-        codes
     }
 }
 

@@ -11,12 +11,17 @@
 //! dictionary-based compression", 2000). A place once noted may have been overtaken by another
 //! replacement; that shows when it is looked at. Places of pairs too rare to be chosen are not noted;
 //! should such a pair be chosen all the same, all names are searched for it.
+//!
+//! Names are shared out among threads, which replace the same pair at the same time. The choice depends
+//! on the sums of their counts alone, so the result does not depend on how many there are.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::array;
 
 use super::plan::Symbol;
-use super::text::{Neighbours, Pair, Text, Wanted, codes_of, pair};
+use super::rounds::{self, each, in_rounds};
+use super::text::{Neighbours, PAIRS, Pair, Text, Wanted, add, codes_of, pair};
 
 /// What each code stands for.
 #[derive(Clone, Debug)]
@@ -59,29 +64,64 @@ impl Codes {
 /// Chooses the tokens for the names of symbols, with their letters, and writes each name in them. No
 /// name may contain a zero byte or be longer than kernels allow; all together have less than 4 GiB.
 pub(super) fn compress(symbols: &[Symbol<'_>]) -> (Tokens, Codes) {
-    let names = symbols.iter().map(|symbol| (symbol.letter(), symbol.name));
-    let (mut text, counts) = Text::of(names);
-    let mut counts = Counts::new(counts);
+    let bytes: usize = symbols.iter().map(|symbol| symbol.name.len()).sum();
+    let count = rounds::shares().min(bytes / SHARE).max(1);
+    let shares: Vec<_> = symbols
+        .chunks(symbols.len().div_ceil(count).max(1))
+        .collect();
+    let (_, read) = each(shares, |share| {
+        Text::of(share.iter().map(|symbol| (symbol.letter(), symbol.name)))
+    });
+    let mut counts = Counts::sum(read.iter().map(|(_, counts)| counts.as_slice()));
     let is_character = counts.characters();
-    let mut meaning: [Option<[u8; 2]>; 256] = [None; 256];
     let mut free: Vec<u8> = (0..=255)
         .filter(|&code| !is_character[usize::from(code)])
         .collect();
     counts.look_ahead(free.len());
-    text.note_places(&counts.of, |pair| counts.may_be_chosen(pair));
-    while let Some(code) = free.pop() {
-        let Some(old) = counts.most_frequent() else {
-            break;
-        };
-        meaning[usize::from(code)] = Some(old.to_le_bytes());
-        let neighbours = text.replace(old, code);
-        counts.replaced(old, code, &neighbours);
-        if free.len().is_multiple_of(ROUNDS) {
-            counts.look_ahead(free.len());
+    let (texts, _) = each(read, |(text, own)| {
+        text.note_places(own, |pair| counts.may_be_chosen(pair));
+    });
+
+    let mut meaning: [Option<[u8; 2]>; 256] = [None; 256];
+    let texts = texts.into_iter().map(|(text, _)| text).collect();
+    let (texts, ()) = in_rounds(texts, Step::take, |round| {
+        let mut last = None;
+        while let Some(code) = free.pop() {
+            let Some(old) = counts.most_frequent() else {
+                break;
+            };
+            meaning[usize::from(code)] = Some(old.to_le_bytes());
+            let between = Neighbours::sum(&round(Step { last, old, code }));
+            counts.replaced(old, code, &between);
+            if free.len().is_multiple_of(ROUNDS) {
+                counts.look_ahead(free.len());
+            }
+            last = Some((code, counts.wanted(code)));
         }
-        text.note_new_places(code, &neighbours, &counts.wanted(code));
+    });
+    let mut codes = Codes::default();
+    texts.iter().for_each(|text| text.add_to(&mut codes));
+    (tokens(&meaning, &is_character), codes)
+}
+
+/// Bytes of names that are worth a share.
+const SHARE: usize = 1 << 18;
+
+/// What is done to a share of the names at a time.
+struct Step {
+    /// The code that was put in before, and which pairs with it may be chosen.
+    last: Option<(u8, Wanted)>,
+    old: Pair,
+    code: u8,
+}
+
+impl Step {
+    fn take(text: &mut Text, step: &Self) -> Neighbours {
+        if let Some((code, wanted)) = &step.last {
+            text.note_new_places(*code, wanted);
+        }
+        text.replace(step.old, step.code)
     }
-    (tokens(&meaning, &is_character), text.codes())
 }
 
 /// Rounds after which it is looked again how frequent a pair must be to be chosen.
@@ -98,7 +138,9 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(of: Vec<u32>) -> Self {
+    fn sum<'c>(all: impl Iterator<Item = &'c [u32]>) -> Self {
+        let mut of = vec![0; PAIRS];
+        all.for_each(|counts| add(&mut of, counts));
         Self {
             of,
             highest: [0; 256],

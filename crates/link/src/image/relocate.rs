@@ -1,7 +1,7 @@
 //! Relocations of an image: their values go into the bytes, and with `--emit-relocs` they stay.
 
 use klink_arch::{
-    Addends, Arch, Relaxed, RelocError, Relocation, StaticLink, ThreadLocal, ThreadRelaxed, Value,
+    Addends, Arch, Relaxed, RelocError, Relocation, StaticLink, ThreadRelaxed, Value,
     Values as Formula,
 };
 
@@ -282,8 +282,8 @@ impl<'a> Relocator<'a, '_> {
 
     /// Whether relocations of a type are only there to be changed.
     fn is_thread_code(&self, row: &Relocation) -> bool {
-        let is_relaxed = |thread: ThreadLocal| thread.relaxes(row.number);
-        row.value == Value::Foreign && self.arch.thread.is_some_and(is_relaxed)
+        let thread = self.arch.thread;
+        row.value == Value::Foreign && thread.is_some_and(|it| it.relaxes(row.number))
     }
 
     fn bad_thread(

@@ -133,14 +133,20 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     exports_got: false,
 };
 
-/// `jmp *slot; xchg %ax,%ax`. Source: BFD `elf32-i386.c`, elf_i386_non_lazy_plt_entry and
-/// elf_i386_finish_dynamic_symbol.
+/// `jmp *slot; xchg %ax,%ax`, and the same through `%ebx`. Source: BFD `elf32-i386.c`,
+/// elf_i386_non_lazy_plt_entry, elf_i386_pic_non_lazy_plt_entry and elf_i386_finish_dynamic_symbol.
 static INDIRECT: IndirectFunctions = IndirectFunctions {
     stub: StubTemplate {
         name: "indirect function",
         code: &[0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90],
         align: 8,
         relocations: &[StubRelocation::target(2, 1)],
+    },
+    moved: StubTemplate {
+        name: "indirect function of position-independent code",
+        code: &[0xff, 0xa3, 0, 0, 0, 0, 0x66, 0x90],
+        align: 8,
+        relocations: &[StubRelocation::target(2, 9)],
     },
     first: None,
 };

@@ -77,9 +77,19 @@ pub struct StubTemplate {
 pub struct IndirectFunctions {
     /// The stub; its target is the slot.
     pub stub: StubTemplate,
+    /// The same where the program may be loaded anywhere, for callers that know the global offset table.
+    pub moved: StubTemplate,
     /// What the slot holds until then: the address so many bytes into the stub. `None`: the resolver's,
     /// since it is the relocation's addend.
     pub first: Option<u64>,
+}
+
+impl IndirectFunctions {
+    /// The stub for a program that may be loaded anywhere, or may not.
+    #[must_use]
+    pub const fn stub(&self, may_move: bool) -> &StubTemplate {
+        if may_move { &self.moved } else { &self.stub }
+    }
 }
 
 impl StubTemplate {

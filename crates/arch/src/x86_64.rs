@@ -156,14 +156,18 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
 
 /// `jmp *slot(%rip); xchg %ax,%ax`. Source: BFD `elf64-x86-64.c`, elf_x86_64_non_lazy_plt_entry and
 /// elf_x86_64_finish_dynamic_symbol.
-static INDIRECT: IndirectFunctions = IndirectFunctions {
-    stub: StubTemplate {
+static INDIRECT: IndirectFunctions = {
+    const STUB: StubTemplate = StubTemplate {
         name: "indirect function",
         code: &[0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90],
         align: 8,
         relocations: &[StubRelocation::target(2, 2).plus(-FIELD_TO_END)],
-    },
-    first: Some(6),
+    };
+    IndirectFunctions {
+        stub: STUB,
+        moved: STUB,
+        first: Some(6),
+    }
 };
 
 /// x86-64 Linux.

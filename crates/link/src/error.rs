@@ -112,6 +112,9 @@ pub enum LinkError {
         /// What is wrong.
         what: String,
     },
+    /// `-z text`: a loader would have to write to what is read only.
+    #[error("read-only segment has dynamic relocations\n{}", .0.join("\n"))]
+    TextRelocations(Vec<String>),
     /// A linker script has an error, or a construct that is not executed yet; the text is rendered
     /// with the place in the script.
     #[error("{0}")]

@@ -9,7 +9,6 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use crate::image::Image;
 use crate::tools::{is_installed, must_run, skip};
 
 const SOURCE: &str = r#"
@@ -61,7 +60,10 @@ const OUTPUT: &str = "1: 6 2 Bad file descriptor 9\n2: 7 4 Bad file descriptor 9
 struct Platform {
     compiler: &'static [&'static str],
     emulator: &'static str,
-    /// Whether klink's program is GNU ld's, but for what is named. PA-RISC's has fewer stubs.
+    /// What the driver is told.
+    options: &'static [&'static str],
+    /// Whether klink's program is GNU ld's, but for what is named. PA-RISC's has fewer stubs, and a
+    /// position-independent one shorter stubs for indirect functions.
     is_same: bool,
 }
 
@@ -69,16 +71,31 @@ const PLATFORMS: &[Platform] = &[
     Platform {
         compiler: &["gcc", "-m64"],
         emulator: "qemu-x86_64",
+        options: &["-static"],
         is_same: true,
+    },
+    Platform {
+        compiler: &["gcc", "-m64", "-fPIE"],
+        emulator: "qemu-x86_64",
+        options: &["-static-pie"],
+        is_same: false,
     },
     Platform {
         compiler: &["gcc", "-m32"],
         emulator: "qemu-i386",
+        options: &["-static"],
         is_same: true,
+    },
+    Platform {
+        compiler: &["gcc", "-m32", "-fPIE"],
+        emulator: "qemu-i386",
+        options: &["-static-pie"],
+        is_same: false,
     },
     Platform {
         compiler: &["hppa-linux-gnu-gcc"],
         emulator: "qemu-hppa",
+        options: &["-static"],
         is_same: false,
     },
 ];
@@ -118,7 +135,7 @@ fn check(platform: &Platform) {
     symlink(env!("CARGO_BIN_EXE_ld-klink"), folder.join("bin/ld")).unwrap();
     let compile = ["-w", "-O2", "-fno-builtin", "-c", "a.c", "-o", "a.o"];
     must_run(folder, platform.compiler, &compile);
-    let link = ["-static", "a.o", "-Wl,--build-id=none", "-o"];
+    let link = [platform.options, &["a.o", "-Wl,--build-id=none", "-o"]].concat();
     must_run(folder, platform.compiler, &[&link[..], &["gnu"]].concat());
     let with_klink = [&link[..], &["klink", "-B", "bin"]].concat();
     must_run(folder, platform.compiler, &with_klink);
@@ -141,10 +158,4 @@ fn check(platform: &Platform) {
             "A is GNU ld's, B klink's:\n{differences}"
         );
     }
-    let names = |image| {
-        let image = Image::read(image);
-        let sections = image.section_names().into_iter();
-        sections.map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(names(&gnu), names(&klinked));
 }

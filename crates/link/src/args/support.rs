@@ -3,7 +3,7 @@
 //! The rows of the table set fields of [`Options`]; whoever makes a phase read such a field takes its
 //! line out of here. Until then the option is an error and not silently without effect.
 
-use crate::options::{Options, TextRelocations};
+use crate::options::Options;
 
 /// The options of a final link that nothing reads yet, by name.
 pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
@@ -12,10 +12,6 @@ pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
         ("--dynamic-list", !options.dynamic_lists.is_empty()),
         ("--no-define-common", options.define_common == Some(false)),
         ("-z pack-relative-relocs", options.pack_relative_relocations),
-        (
-            "-z text",
-            options.text_relocations == TextRelocations::Error,
-        ),
         (
             "--apply-dynamic-relocs",
             options.apply_dynamic_relocs == Some(true),

@@ -25,7 +25,7 @@ use crate::dynamic::versions::Versions;
 use crate::dynamic::walk::walk_order;
 use crate::error::{LinkError, Result};
 use crate::id::{GlobalId, IdVec, OutputId, SectionId};
-use crate::options::{DynamicLinker, HashStyle, Options, OutputKind, Symbolic};
+use crate::options::{DynamicLinker, HashStyle, Options, OutputKind, Symbolic, TextRelocations};
 use crate::output::{Outputs, Placements, Traits};
 use crate::resolve::Resolved;
 use crate::script::Sources;
@@ -130,6 +130,9 @@ impl DynamicLink {
             }));
         }
         let mut request = input.tag_request(dynamic.addends);
+        if request.text_relocations && options.text_relocations == TextRelocations::Error {
+            return Err(LinkError::TextRelocations(input.read_only_sites()));
+        }
         request.soname = options
             .soname
             .as_deref()
@@ -471,7 +474,7 @@ impl FillInput<'_, '_> {
                 .chain(self.made.all(MadePart::Relocations))
                 .filter(|&section| self.rules.resolved.section(section).size > 0)
                 .find_map(|section| self.layout.placements.output(section)),
-            Part::PltRelocations => None,
+            Part::PltRelocations => made(MadePart::IndirectRelocations),
             Part::PltGot => made(MadePart::GotPlt),
             Part::PreinitArray => named(b".preinit_array"),
             Part::InitArray => named(b".init_array"),
@@ -503,13 +506,6 @@ impl PlanInput<'_, '_> {
             .relocation_sizes(addends)
             .iter()
             .any(|&(_, size)| size > 0);
-        let is_read_only = |section: SectionId| {
-            let output = self.placements.output(section);
-            output.is_some_and(|id| {
-                let section = &self.outputs.sections[id];
-                section.traits.contains(Traits::READ_ONLY)
-            })
-        };
         TagRequest {
             executable: options.output_kind == OutputKind::Pie,
             symbolic: options.output_kind == OutputKind::Shared
@@ -522,9 +518,14 @@ impl PlanInput<'_, '_> {
             fini_array: has_input(b".fini_array"),
             hash: options.hash_style != HashStyle::Gnu,
             gnu_hash: options.hash_style != HashStyle::Sysv,
-            plt_got: false,
+            plt_got: self.got.indirect.is_used(),
+            plt_relocations: self.got.indirect.has_relocations().then_some(addends),
             relocations: has_relocations.then_some(addends),
-            text_relocations: self.got.sites.iter().any(|site| is_read_only(site.section)),
+            text_relocations: self
+                .got
+                .sites
+                .iter()
+                .any(|site| self.is_read_only(site.section)),
             flags: options.dynamic_flags as u32,
             flags_1: options.dynamic_flags_1 as u32,
             spare: options
@@ -532,6 +533,27 @@ impl PlanInput<'_, '_> {
                 .map_or(tags::SPARE_TAGS, |spare| spare as u32),
             ..TagRequest::default()
         }
+    }
+
+    fn is_read_only(&self, section: SectionId) -> bool {
+        let output = self.placements.output(section);
+        output.is_some_and(|id| {
+            let section = &self.outputs.sections[id];
+            section.traits.contains(Traits::READ_ONLY)
+        })
+    }
+
+    /// The places in what is read only that a loader would write to.
+    fn read_only_sites(&self) -> Vec<String> {
+        let sites = self.got.sites.iter();
+        let sites = sites.filter(|site| self.is_read_only(site.section));
+        let place = |site: &super::got::DynamicSite| {
+            let (object, _) = self.resolved.section_place(site.section);
+            let file = &self.resolved.objects[object].name;
+            let section = String::from_utf8_lossy(self.resolved.section(site.section).name);
+            format!("{file}:({section}+{:#x})", site.relocation.offset)
+        };
+        sites.map(place).collect()
     }
 
     /// The sizes of the tables of dynamic relocations.

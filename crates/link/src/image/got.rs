@@ -473,7 +473,9 @@ impl Got {
         }
         let needs_one = |key: &&SlotKey| {
             let target = slot_target(key.owner, rules);
-            key.kind == Slot::Address && !(target.is_zero || target.is_bound && target.is_absolute)
+            key.kind == Slot::Address
+                && !(target.is_zero || target.is_bound && target.is_absolute)
+                && !self.indirect.has_slot(key.owner)
         };
         self.slots.iter().filter(needs_one).count() as u64
     }

@@ -7,13 +7,13 @@
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use klink_arch::{Addends, Relocation};
+use klink_arch::{Addends, IndirectFunctions, Relocation, StubTemplate, Values as Addresses};
 use object::elf;
 
 use super::contents::MadeContents;
 use super::got::{Got, Rules, SlotKey, SlotOwner, order_owners};
 use super::layout::ImageLayout;
-use super::made_sections::{MadePart, MadeSections};
+use super::made_sections::{MadePart, MadeSections, is_dynamic};
 use super::values::Values;
 use crate::dynamic::encode::{Encoder, Form};
 use crate::dynamic::relocations::{self, DynamicRelocation};
@@ -61,7 +61,7 @@ impl IndirectUse {
             UseKind::Slot
         } else if row.branch.is_some() || row.is_pc_relative() && is_code {
             UseKind::Call
-        } else if is_pointer(row.number) && is_written && !is_code {
+        } else if is_pointer(row.number) && (is_written && !is_code || is_dynamic(rules.options)) {
             UseKind::Pointer
         } else {
             UseKind::Address
@@ -130,14 +130,35 @@ impl Indirect {
         let (same, others): (Vec<_>, Vec<_>) = of_kind(&[UseKind::Slot])
             .into_iter()
             .partition(|owner| indirect.has_stub(*owner));
-        let same = same.into_iter().filter(|owner| taken.contains(owner));
+        // A program that may be loaded anywhere has pointers filled in, and its slots are the stubs' own.
+        let may_move = is_dynamic(rules.options);
+        let same = same
+            .into_iter()
+            .filter(|owner| !may_move && taken.contains(owner));
         let slots = same.chain(others.iter().copied()).map(SlotKey::address);
         let slots = slots.collect();
         indirect.filled = others;
         let pointers = uses.iter().filter(|one| one.kind == UseKind::Pointer);
-        let pointers = pointers.filter(|one| !indirect.has_stub(one.owner));
+        let pointers = pointers.filter(|one| may_move || !indirect.has_stub(one.owner));
         indirect.pointers = pointers.copied().collect();
         (indirect, slots)
+    }
+
+    /// Whether the relocation of type `number` is left to the start code.
+    pub(super) fn is_filled(&self, owner: SlotOwner, number: u32, rules: &Rules<'_, '_>) -> bool {
+        let dynamic = rules.arch.dynamic.as_ref();
+        let is_pointer = dynamic.is_some_and(|dynamic| dynamic.pointer == number);
+        !self.has_stub(owner) || is_dynamic(rules.options) && is_pointer
+    }
+
+    /// Whether there is anything to fill in when the program starts.
+    pub(super) fn has_relocations(&self) -> bool {
+        !self.stubs.is_empty() || !self.filled.is_empty() || !self.pointers.is_empty()
+    }
+
+    /// Whether a slot of the global offset table is of such a function.
+    pub(super) fn has_slot(&self, owner: SlotOwner) -> bool {
+        self.has_stub(owner) || self.filled.contains(&owner)
     }
 
     /// Whether there is a stub.
@@ -173,7 +194,7 @@ impl Indirect {
         let relocations = stubs + (self.filled.len() + self.pointers.len()) as u64;
         let each = relocations::relocation_size(form.class, rules.arch.addends);
         vec![
-            (parts.stubs, stubs * functions.stub.len() as u64),
+            (parts.stubs, stubs * template(rules, functions).len() as u64),
             (parts.slots, stubs * form.address_size() as u64),
             (parts.relocations, relocations * each),
         ]
@@ -186,7 +207,7 @@ impl Indirect {
         rules: &Rules<'_, '_>,
         values: &Values<'_, '_>,
     ) -> Option<u64> {
-        let each = rules.arch.indirect?.stub.len() as u64;
+        let each = template(rules, rules.arch.indirect?).len() as u64;
         let offset = self.numbers.get(&owner)? * each;
         Some(values.in_section(self.parts?.stubs, offset).address())
     }
@@ -219,7 +240,8 @@ impl Indirect {
             return Ok(());
         };
         let form = Form::of(rules.arch);
-        let each = functions.stub.len();
+        let template = template(rules, functions);
+        let each = template.len();
         let mut code = vec![0; self.stubs.len() * each];
         let mut slots = Encoder::new(form, self.stubs.len() * form.address_size());
         let number = rules.arch.dynamic.as_ref().and_then(|it| it.irelative);
@@ -253,7 +275,13 @@ impl Indirect {
         for (&owner, code) in self.stubs.iter().zip(code.chunks_mut(each.max(1))) {
             let stub = self.stub(owner, rules, values).unwrap_or(0);
             let slot = self.slot(owner, rules, values).unwrap_or(0);
-            let made = functions.stub.resolve(rules.arch, stub, slot, code);
+            let addresses = Addresses {
+                symbol: slot,
+                place: stub,
+                got: got.base(values),
+                ..Addresses::default()
+            };
+            let made = template.resolve_with(rules.arch, &addresses, code);
             made.map_err(|error| LinkError::BadSection {
                 file: "output".to_owned(),
                 section: ".iplt".to_owned(),
@@ -270,6 +298,10 @@ impl Indirect {
         contents.set(parts.relocations, table);
         Ok(())
     }
+}
+
+fn template(rules: &Rules<'_, '_>, functions: &'static IndirectFunctions) -> &'static StubTemplate {
+    functions.stub(is_dynamic(rules.options))
 }
 
 /// The address of a resolver.

@@ -258,7 +258,10 @@ impl MadeSections {
             if !options.no_generated_unwind_info {
                 rows.push(row(MadePart::Unused, ".eh_frame", bits, READ));
             }
-        } else {
+        }
+        // GNU ld has a PLT for the purpose in a position-independent output, and no such sections.
+        let has_indirect = || resolved.objects.iter().any(|it| it.has_indirect);
+        if !is_dynamic(options) || has_indirect() {
             let mut stubs = row(MadePart::IndirectStubs, ".iplt", bits, CODE);
             stubs.align = 1;
             rows.push(stubs);

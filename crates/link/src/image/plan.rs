@@ -173,6 +173,9 @@ impl Plan {
             bytes.resize(rules.resolved.section(section).size as usize, 0);
             contents.set(section, bytes);
         }
+        let (got, layout) = (&self.got, relocator.layout);
+        got.indirect
+            .fill(&rules, got, layout, relocator.values, &mut contents)?;
         match &self.dynamic {
             Some(dynamic) => dynamic.fill(
                 &FillInput {
@@ -198,9 +201,6 @@ impl Plan {
                     });
                     contents.set(section, slots);
                 }
-                let (got, layout) = (&self.got, relocator.layout);
-                got.indirect
-                    .fill(&rules, got, layout, relocator.values, &mut contents)?;
             }
         }
         Ok(contents)

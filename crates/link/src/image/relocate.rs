@@ -231,11 +231,13 @@ impl<'a> Relocator<'a, '_> {
         if let Some(owner) = self.rules.indirect(object, relocation.symbol)
             && Traits::of(self.resolved.section(section)).contains(Traits::ALLOC)
         {
-            match self.got.indirect.stub(owner, &self.rules, self.values) {
-                Some(stub) => formula.symbol = stub,
+            let indirect = &self.got.indirect;
+            if !indirect.is_filled(owner, row.number, &self.rules) {
+                let stub = indirect.stub(owner, &self.rules, self.values);
+                formula.symbol = stub.unwrap_or(0);
+            } else if explicit && !row.names_slot() {
                 // A pointer that is filled in when the program starts.
-                None if explicit && !row.names_slot() => return Ok(()),
-                None => {}
+                return Ok(());
             }
         }
         match row.value {

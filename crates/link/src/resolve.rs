@@ -138,6 +138,13 @@ impl<'a> Resolved<'a> {
         id
     }
 
+    /// How many sections an object has of its own: those that the linker made stand behind them.
+    fn read_sections(&self, object: ObjectId) -> u32 {
+        let end = (self.section_places.len() - self.made.len()) as u32;
+        let next = self.first_section.get(object.index() + 1);
+        next.copied().unwrap_or(end) - self.first_section[object]
+    }
+
     /// The object of a section and its ELF index there.
     #[inline]
     pub fn section_place(&self, section: SectionId) -> (ObjectId, u32) {
@@ -248,7 +255,7 @@ impl<'a> Resolved<'a> {
         let (object, _) = self.section_place(section);
         let section = self.section(section);
         let is_linked = section.flags & elf::SHF_LINK_ORDER.0 != 0 && section.link != 0;
-        let exists = (section.link as usize) < self.objects[object].sections.len();
+        let exists = section.link < self.read_sections(object);
         (is_linked && exists).then(|| self.section_id(object, section.link))
     }
 

@@ -2,7 +2,7 @@
 //! changed, and each error says what is wrong.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use klink_link::{Input, InputName, ModuleOptions, Options, OutputKind};
 
@@ -10,8 +10,19 @@ use klink_link::{Input, InputName, ModuleOptions, Options, OutputKind};
 const TYPE: (usize, usize) = (4, 4);
 const OFFSET: (usize, usize) = (24, 8);
 const SIZE: (usize, usize) = (32, 8);
+const FLAGS: (usize, usize) = (8, 8);
+const LINK: (usize, usize) = (40, 4);
 const INFO: (usize, usize) = (44, 4);
 const ALIGN: (usize, usize) = (48, 8);
+
+fn input(path: PathBuf) -> Input {
+    Input {
+        name: InputName::File(path),
+        whole_archive: false,
+        format: klink_link::InputFormat::Default,
+        group: None,
+    }
+}
 
 /// A little-endian ELF64 object whose numbers can be changed.
 struct Object(Vec<u8>);
@@ -70,22 +81,25 @@ impl Object {
     }
 
     fn link(&self, module: bool) -> Result<usize, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("absurd.o");
-        fs::write(&path, &self.0).unwrap();
-        let output = folder.path().join("out.o");
-        let options = Options {
-            inputs: vec![Input {
-                name: InputName::File(path),
-                whole_archive: false,
-                format: klink_link::InputFormat::Default,
-                group: None,
-            }],
-            output: Some(output.clone()),
+        self.link_with(Options {
             output_kind: OutputKind::Relocatable,
             module: module.then(ModuleOptions::default),
             dissolve_groups: module,
             ..Options::default()
+        })
+    }
+
+    fn link_with(&self, options: Options) -> Result<usize, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("absurd.o");
+        fs::write(&path, &self.0).unwrap();
+        let output = folder.path().join("out.o");
+        let mut inputs = vec![input(path)];
+        inputs.extend(options.inputs.iter().cloned());
+        let options = Options {
+            inputs,
+            output: Some(output.clone()),
+            ..options
         };
         let result = klink_link::link(&options);
         assert_eq!(output.exists(), result.is_ok());
@@ -229,4 +243,24 @@ fn a_symbol_is_defined_once_in_an_object() {
         .with_last_symbol((4, 1), 0x10)
         .with_last_symbol((6, 2), 1)
         .refused("multiple definition of `a'");
+}
+
+/// Found by the fuzz target `image`: behind an object's own sections stand those that the linker made.
+#[test]
+fn a_section_is_about_one_of_its_own_object() {
+    const ALLOC_AND_LINK_ORDER: u64 = 0x82;
+    let object = Object::x86_64();
+    let count = object.get(60, 2);
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/x86_64.o");
+    for link in [count, count + 1, u64::from(u32::MAX)] {
+        let object = Object::x86_64()
+            .with(".data", FLAGS, ALLOC_AND_LINK_ORDER)
+            .with(".data", LINK, link);
+        let _ = object.link_with(Options {
+            inputs: vec![input(other.clone())],
+            allow_multiple_definition: true,
+            no_inhibit_exec: true,
+            ..Options::default()
+        });
+    }
 }

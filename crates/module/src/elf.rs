@@ -2,8 +2,6 @@
 //!
 //! Source: gABI, chapters 4 and 5. All readers return `None` past the end of their bytes.
 
-use core::ffi::CStr;
-
 use klink_arch::{Class, Endian};
 
 /// `ET_REL`.
@@ -235,9 +233,47 @@ pub(crate) struct RawRelocation {
 pub(crate) fn c_string(table: &[u8], at: u32) -> Option<&[u8]> {
     let rest = table.get(usize::try_from(at).ok()?..)?;
     let rest = rest.get(..MAX_NAME).unwrap_or(rest);
-    CStr::from_bytes_until_nul(rest).ok().map(CStr::to_bytes)
+    rest.get(..zero_at(rest)?)
+}
+
+/// Where the first zero byte is. Names are short: that eight bytes are looked at together is all that
+/// pays.
+fn zero_at(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (eights, rest) = bytes.as_chunks::<8>();
+    for (nth, eight) in eights.iter().enumerate() {
+        let word = u64::from_le_bytes(*eight);
+        // the lowest of these bits is in the first zero byte; above it others may be wrong
+        let zeros = word.wrapping_sub(ONES) & !word & TOPS;
+        if zeros != 0 {
+            return Some(8 * nth + (zeros.trailing_zeros() / 8) as usize);
+        }
+    }
+    let behind = rest.iter().position(|&byte| byte == 0)?;
+    Some(8 * eights.len() + behind)
 }
 
 /// Bytes of the longest name that is taken. Linux ends symbols at 511 (`KSYM_NAME_LEN`); without
 /// any limit, symbols that share one huge string would cost quadratic time.
 pub(crate) const MAX_NAME: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::zero_at;
+
+    #[test]
+    fn the_first_zero_byte_is_found() {
+        for length in 0..40 {
+            for first in 0..=length {
+                let mut bytes = [0x80; 40];
+                bytes[..first].fill(1);
+                bytes[first..].fill(0);
+                let expected = (first < length).then_some(first);
+                assert_eq!(zero_at(&bytes[..length]), expected);
+                bytes[first..].fill(0x81);
+                assert_eq!(zero_at(&bytes[..length]), None);
+            }
+        }
+    }
+}

@@ -433,10 +433,13 @@ fn read_sections(bytes: &[u8], format: Format) -> Result<(Vec<Section>, Section)
         bytes.get(start..end)
     });
     let table = table.ok_or(Error::Header("section headers go past the end of the file"))?;
-    let sections: Vec<Section> = table
-        .chunks_exact(usize::from(entry_size))
-        .map(|header| read_section(header, format).unwrap_or(NO_SECTION))
-        .collect();
+    let headers = table.chunks_exact(usize::from(entry_size));
+    let read = |header, format| read_section(header, format).unwrap_or(NO_SECTION);
+    let sections: Vec<Section> = match format {
+        // in a loop of its own, since nearly all are so
+        COMMON => headers.map(|header| read(header, COMMON)).collect(),
+        _ => headers.map(|header| read(header, format)).collect(),
+    };
     let null = sections.first().copied().unwrap_or(NO_SECTION);
     if sections.is_empty() || null.kind != SHT_NULL || null.size != 0 {
         return Err(Error::Header("section 0 is not the null section"));
@@ -448,6 +451,12 @@ fn read_sections(bytes: &[u8], format: Format) -> Result<(Vec<Section>, Section)
     let names = names.ok_or(Error::Header("there is no section of section names"))?;
     Ok((sections, names))
 }
+
+/// What most files are written in.
+const COMMON: Format = Format {
+    class: Class::Elf64,
+    endian: Endian::Little,
+};
 
 const NO_SECTION: Section = Section {
     name: 0,
@@ -462,6 +471,7 @@ const NO_SECTION: Section = Section {
     entry_size: 0,
 };
 
+#[inline(always)]
 fn read_section(header: &[u8], format: Format) -> Option<Section> {
     let word = |nth: u64| {
         let at = 8 + nth * format.word_size();

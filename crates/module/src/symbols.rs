@@ -5,7 +5,9 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -102,10 +104,61 @@ impl<S: Symbols + ?Sized> Symbols for &S {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct SymbolTable {
-    exports: HashMap<Box<[u8]>, Stored>,
+    exports: HashMap<Name, Stored>,
     internal: HashMap<Box<[u8]>, u64>,
     /// There are few.
     namespaces: Vec<Box<[u8]>>,
+}
+
+/// The name of an export. Most are short and stand in the table itself.
+#[derive(Clone, Debug)]
+enum Name {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+/// Bytes of the longest name that takes no memory of its own: what makes an export 64 bytes.
+const SHORT: usize = 30;
+
+impl Name {
+    fn new(name: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        match bytes.get_mut(..name.len()) {
+            Some(start) => {
+                start.copy_from_slice(name);
+                let len = name.len() as u8;
+                Self::Short { len, bytes }
+            }
+            None => Self::Long(name.into()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Name {}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes().hash(state);
+    }
 }
 
 /// An [`Export`] with as few bytes as it needs: a lookup waits for memory, not for the processor.
@@ -131,7 +184,7 @@ impl SymbolTable {
     /// whether it was added.
     pub fn insert(&mut self, name: &[u8], export: Export<'_>) -> bool {
         let namespace = self.namespace(export.namespace);
-        let Entry::Vacant(entry) = self.exports.entry(name.into()) else {
+        let Entry::Vacant(entry) = self.exports.entry(Name::new(name)) else {
             return false;
         };
         entry.insert(Stored {

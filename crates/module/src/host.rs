@@ -78,6 +78,12 @@ pub trait Host {
         None
     }
 
+    /// The string that it [keeps](Self::keep_string) at this address, to show the parameter's value.
+    fn kept_string(&self, address: u64) -> Option<&[u8]> {
+        let _ = address;
+        None
+    }
+
     /// Calls the module's init function: 0, or a negative error number.
     fn call_init(&mut self, address: u64) -> i32;
 

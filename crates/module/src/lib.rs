@@ -51,6 +51,7 @@ mod region;
 mod relocate;
 mod resolve;
 mod shape;
+mod show;
 mod slots;
 mod stubs;
 mod symbols;
@@ -72,6 +73,7 @@ pub use plan::{Place, Plan};
 pub use policy::{Blocks, Names, Policy, Rounding, Stubs};
 pub use region::{Block, Region, RegionKind, Rights};
 pub use resolve::Use;
+pub use show::Parameter;
 pub use symbols::{Export, ModuleId, SymbolTable, Symbols};
 pub use tables::LiveTable;
 

@@ -51,6 +51,7 @@ use crate::modules::{Modules, State};
 use crate::params::{Image, Kind, Setter};
 use crate::placement::Memory;
 use crate::region::{Block, RegionKind};
+use crate::show::{Parameter, Shower};
 use crate::symbols::{Export, ModuleId};
 use crate::tables::{self, LiveTable, Tables};
 
@@ -120,6 +121,8 @@ struct Held<M> {
     tables: Vec<LiveTable>,
     functions: Functions,
     unknown_parameters: Vec<String>,
+    /// The addresses of the kernel's functions for parameters, and what they do.
+    parameter_kinds: Vec<(u64, Kind)>,
     dropped_entries: u64,
     freed: u64,
 }
@@ -183,6 +186,7 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
                 tables: Vec::new(),
                 functions,
                 unknown_parameters: Vec::new(),
+                parameter_kinds: kinds,
                 dropped_entries: 0,
                 freed: 0,
             }),
@@ -192,7 +196,7 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
         let mut tables = live.state.tables();
         tables.find(plan);
         tables.prepare(&init);
-        match live.start(host, &name, &kinds, &arguments) {
+        match live.start(host, &name, &arguments) {
             Ok(()) => {
                 modules.set_state(id, State::Live);
                 Ok(live)
@@ -275,12 +279,11 @@ impl<M: Memory> Live<M, WithInit> {
         &mut self,
         host: &mut H,
         name: &str,
-        kinds: &[(u64, Kind)],
         arguments: &[u8],
     ) -> Result<(), LoadError<H::Error>> {
         self.protect(host, false).map_err(LoadError::Host)?;
         host.register(&self.state.tables).map_err(LoadError::Host)?;
-        let result = self.initialize(host, name, kinds, arguments);
+        let result = self.initialize(host, name, arguments);
         if result.is_err() {
             host.unregister(&self.state.tables);
         }
@@ -292,19 +295,17 @@ impl<M: Memory> Live<M, WithInit> {
         &mut self,
         host: &mut H,
         name: &str,
-        kinds: &[(u64, Kind)],
         arguments: &[u8],
     ) -> Result<(), Error> {
         let state = &mut *self.state;
-        let table = state.tables.iter().find(|table| table.name == "__param");
         let mut setter = Setter {
-            table: table.map(|table| (table.address, table.size)),
+            table: param_table(&state.tables),
             image: Image {
                 blocks: &mut state.memory,
                 numbers: state.numbers,
             },
             host,
-            kinds,
+            kinds: &state.parameter_kinds,
         };
         state.unknown_parameters = setter.set_all(arguments)?;
         let init = state.functions.init;
@@ -404,6 +405,22 @@ impl<M: Memory, Stage> Live<M, Stage> {
         &self.state.unknown_parameters
     }
 
+    /// Its parameters and the values that they have now (`/sys/module/NAME/parameters`). `host` is the one
+    /// that it was committed with.
+    pub fn parameters<H: Host<Memory = M>>(&mut self, host: &H) -> Vec<Parameter> {
+        let state = &mut *self.state;
+        let table = param_table(&state.tables);
+        let mut shower = Shower {
+            image: Image {
+                blocks: &mut state.memory,
+                numbers: state.numbers,
+            },
+            host,
+            kinds: &state.parameter_kinds,
+        };
+        shower.all(table)
+    }
+
     /// Table entries that were dropped with init.
     #[must_use]
     pub const fn dropped_entries(&self) -> u64 {
@@ -459,6 +476,12 @@ impl<M: Memory, Stage> Live<M, Stage> {
         host.quiesce();
         Ok(())
     }
+}
+
+/// Where `__param` is, and its size.
+fn param_table(tables: &[LiveTable]) -> Option<(u64, u64)> {
+    let table = tables.iter().find(|table| table.name == "__param")?;
+    Some((table.address, table.size))
 }
 
 impl<M, Stage> fmt::Debug for Live<M, Stage> {

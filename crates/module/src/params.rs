@@ -25,6 +25,8 @@ const ARRAY: &[u8] = b"param_array_ops";
 pub(crate) enum Kind {
     /// A number of so many bytes, with a sign or without.
     Number { bytes: u8, signed: bool },
+    /// A number of 4 bytes without a sign that is shown in hexadecimal.
+    Hexadecimal,
     /// The address of a copy of the text.
     CharPointer,
     /// Yes or no, in a byte.
@@ -50,7 +52,8 @@ impl Kind {
             b"short" => number(2, true),
             b"ushort" => number(2, false),
             b"int" => number(4, true),
-            b"uint" | b"hexint" => number(4, false),
+            b"uint" => number(4, false),
+            b"hexint" => Some(Self::Hexadecimal),
             b"long" => number(word, true),
             b"ulong" => number(word, false),
             b"ullong" => number(8, false),
@@ -140,7 +143,7 @@ pub(crate) struct Image<'i, M> {
 
 impl<M: Memory> Image<'_, M> {
     /// The bytes from an address to the end of its block; none if it is outside.
-    fn at(&mut self, address: u64) -> &mut [u8] {
+    pub(crate) fn at(&mut self, address: u64) -> &mut [u8] {
         let blocks = self.blocks.iter_mut().flatten();
         let mut found = blocks.filter_map(|block| {
             let offset = address.checked_sub(block.address())?;
@@ -149,7 +152,26 @@ impl<M: Memory> Image<'_, M> {
         found.find(|bytes| !bytes.is_empty()).unwrap_or_default()
     }
 
-    fn string(&mut self, address: u64) -> Option<Vec<u8>> {
+    /// The module's parameters and their names. `table` is where `__param` is, and its size.
+    pub(crate) fn params(&mut self, table: Option<(u64, u64)>) -> Vec<(Vec<u8>, Param)> {
+        let numbers = self.numbers;
+        let Some((address, size)) = table else {
+            return Vec::new();
+        };
+        let bytes = self.at(address);
+        let size = usize::try_from(size).unwrap_or(usize::MAX).min(bytes.len());
+        let bytes = bytes.get(..size).unwrap_or_default();
+        let table = Table::new(param::form(numbers.word), numbers, bytes, address);
+        let entries = table.entries().filter_map(|e| Param::read(numbers, e));
+        let all: Vec<Param> = entries.collect();
+        let named = all.into_iter().filter_map(|param| {
+            let name = self.string(param.name)?;
+            Some((name, param))
+        });
+        named.collect()
+    }
+
+    pub(crate) fn string(&mut self, address: u64) -> Option<Vec<u8>> {
         crate::elf::c_string(self.at(address), 0).map(<[u8]>::to_vec)
     }
 
@@ -187,7 +209,7 @@ impl<M: Memory, H: Host<Memory = M>> Setter<'_, M, H> {
         if arguments.is_empty() {
             return Ok(Vec::new());
         }
-        let params = self.params();
+        let params = self.image.params(self.table);
         let (mut unknown, mut failed) = (Vec::new(), None);
         for (name, value) in Arguments(arguments) {
             if name == b"--" && value.is_none() {
@@ -215,28 +237,8 @@ impl<M: Memory, H: Host<Memory = M>> Setter<'_, M, H> {
         }
     }
 
-    /// The module's parameters and their names.
-    fn params(&mut self) -> Vec<(Vec<u8>, Param)> {
-        let numbers = self.image.numbers;
-        let Some((address, size)) = self.table else {
-            return Vec::new();
-        };
-        let bytes = self.image.at(address);
-        let size = usize::try_from(size).unwrap_or(usize::MAX).min(bytes.len());
-        let bytes = bytes.get(..size).unwrap_or_default();
-        let table = Table::new(param::form(numbers.word), numbers, bytes, address);
-        let entries = table.entries().filter_map(|e| Param::read(numbers, e));
-        let all: Vec<Param> = entries.collect();
-        let named = all.into_iter().filter_map(|param| {
-            let name = self.image.string(param.name)?;
-            Some((name, param))
-        });
-        named.collect()
-    }
-
     fn kind(&self, ops: u64) -> Option<Kind> {
-        let found = self.kinds.iter().find(|(address, _)| *address == ops);
-        found.map(|(_, kind)| *kind)
+        kind_of(self.kinds, ops)
     }
 
     fn set_one(&mut self, param: &Param, value: Option<&[u8]>) -> Result<(), i32> {
@@ -301,6 +303,10 @@ impl<M: Memory, H: Host<Memory = M>> Setter<'_, M, H> {
                 let number = parse_number(value, bytes, signed)?;
                 self.image.put(address, bytes, number)
             }
+            Kind::Hexadecimal => {
+                let number = parse_number(value, 4, false)?;
+                self.image.put(address, 4, number)
+            }
             Kind::Bool { inverted, only_on } => {
                 let on = parse_bool(value)?;
                 let was_on = self
@@ -329,6 +335,12 @@ impl<M: Memory, H: Host<Memory = M>> Setter<'_, M, H> {
             Kind::Buffer | Kind::Array => Err(-EINVAL),
         }
     }
+}
+
+/// What the kernel's functions at `ops` do.
+pub(crate) fn kind_of(kinds: &[(u64, Kind)], ops: u64) -> Option<Kind> {
+    let found = kinds.iter().find(|(address, _)| *address == ops);
+    found.map(|(_, kind)| *kind)
 }
 
 /// Whether two names are the same, a dash counting as an underscore.

@@ -29,6 +29,10 @@ pub struct Policy {
     /// Whether what only init needs is a region of its own, even where the architecture's Linux
     /// keeps it.
     pub always_split_init: bool,
+    /// Whether relocations in the template of per-cpu data are applied. Linux leaves them out without a word: it
+    /// takes `SHF_ALLOC` from the section before it relocates (`kernel/module/main.c`,
+    /// layout_and_allocate, apply_relocations) and copies the template out of the file.
+    pub relocates_per_cpu: bool,
     /// Whether processors need the work around the erratum that the architecture describes
     /// ([`PageErratum`](klink_arch::ModuleLoad)).
     pub erratum: bool,
@@ -91,6 +95,7 @@ impl Policy {
             names: Names::All,
             unload: true,
             always_split_init: false,
+            relocates_per_cpu: false,
             erratum: false,
         }
     }
@@ -102,6 +107,7 @@ impl Policy {
             stubs: Stubs::Shared,
             names: Names::None,
             always_split_init: true,
+            relocates_per_cpu: true,
             ..Self::linux(arch)
         }
     }

@@ -12,6 +12,7 @@ use crate::file::{ModuleFile, Section};
 use crate::id::{SectionId, SymbolId};
 use crate::link::{Addresses, Pointers};
 use crate::plan::Place;
+use crate::region::RegionKind;
 use crate::slots::Slots;
 use crate::stubs::relocation_order;
 use crate::words::Words;
@@ -99,6 +100,10 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
         let Some(place) = self.addresses.plan.place(id) else {
             return Ok(());
         };
+        let policy = self.addresses.plan.policy();
+        if place.region == RegionKind::PerCpu && !policy.relocates_per_cpu {
+            return Ok(());
+        }
         let shape = self.addresses.plan.shapes().get(id);
         let shape = shape.filter(|shape| shape.region.is_some());
         let range = shape.and_then(|shape| crate::layout::range(place, shape.size));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::host::{dangling, init_ranges, is_write_xor_execute};
+use common::host::{dangling, init_ranges, is_write_xor_execute, placed};
 use common::{ALL, Small, USER_HPPA, USER_X86_64, policies, prove};
 use klink_module::{
     Blocks, Error, LoadError, ModuleFile, Modules, Policy, RegionKind, Rules, Why, load,
@@ -13,15 +13,8 @@ fn every_branch_of_every_layout_goes_to_its_target() {
     for small in ALL {
         let (file, kernel) = (small.file(), small.kernel());
         for policy in policies(&file) {
-            let mut space = small.space();
             let plan = file.plan(&policy).unwrap();
-            let placement = plan.allocate(|block| {
-                Ok::<_, Error>(common::host::Simulated {
-                    address: space.place(block),
-                    bytes: vec![0; block.size as usize],
-                })
-            });
-            let mut linked = plan.link(placement.unwrap(), &kernel).unwrap();
+            let mut linked = plan.link(placed(&plan, small.space()), &kernel).unwrap();
             let pointer = file.arch().load.global_pointer.symbol();
             let pointer = pointer.map(|_| small.kernel + 0x8000);
             let proof = prove::prove(&file, &mut linked, pointer);
@@ -44,10 +37,8 @@ fn no_table_points_at_freed_memory() {
             let (mut host, mut modules) = (small.host(), Modules::new());
             let file = small.file();
             let plan = file.plan(&policy).unwrap();
-            let placement = plan.allocate(|block| {
-                klink_module::Host::allocate(&mut host, block).map_err(LoadError::Host)
-            });
-            let linked = plan.link(placement.unwrap(), &small.kernel()).unwrap();
+            let placement = placed(&plan, small.space());
+            let linked = plan.link(placement, &small.kernel()).unwrap();
             let live = linked.commit(&mut host, &mut modules).unwrap();
             let gone = init_ranges(&live);
             let keeps_init = policy.blocks == Blocks::One
@@ -75,16 +66,7 @@ fn exception_tables_are_sorted() {
     for small in ALL {
         let (mut host, mut modules) = (small.host(), Modules::new());
         let policy = Policy::packed(small.file().arch());
-        let live = load(
-            small.bytes,
-            &Rules::default(),
-            &policy,
-            small.kernel(),
-            b"",
-            &mut modules,
-            &mut host,
-        )
-        .unwrap();
+        let live = small.load(&policy, b"", &mut modules, &mut host).unwrap();
         let table = live
             .tables()
             .iter()
@@ -117,16 +99,7 @@ fn steps_are_taken_in_linux_order() {
     let small = ALL[0];
     let (mut host, mut modules) = (small.host(), Modules::new());
     let policy = Policy::linux(small.file().arch());
-    let live = load(
-        small.bytes,
-        &Rules::default(),
-        &policy,
-        small.kernel(),
-        b"",
-        &mut modules,
-        &mut host,
-    )
-    .unwrap();
+    let live = small.load(&policy, b"", &mut modules, &mut host).unwrap();
     let before: Vec<String> = host.log.drain(..).collect();
     assert_eq!(
         before,
@@ -166,16 +139,9 @@ fn a_failed_init_is_undone() {
     let (mut host, mut modules) = (small.host(), Modules::new());
     host.init_result = -19;
     let policy = Policy::linux(small.file().arch());
-    let error = load(
-        small.bytes,
-        &Rules::default(),
-        &policy,
-        small.kernel(),
-        b"",
-        &mut modules,
-        &mut host,
-    )
-    .unwrap_err();
+    let error = small
+        .load(&policy, b"", &mut modules, &mut host)
+        .unwrap_err();
     let LoadError::Module(error) = error else {
         panic!("{error:?}");
     };
@@ -302,16 +268,9 @@ fn out_of_reach_says_how_far() {
     };
     let (mut host, mut modules) = (small.host(), Modules::new());
     let policy = Policy::linux(small.file().arch());
-    let error = load(
-        small.bytes,
-        &Rules::default(),
-        &policy,
-        small.kernel(),
-        b"",
-        &mut modules,
-        &mut host,
-    )
-    .unwrap_err();
+    let error = small
+        .load(&policy, b"", &mut modules, &mut host)
+        .unwrap_err();
     let text = error.to_string();
     let words = "relocation of symbol kernel_function is out of range (0x";
     assert!(text.starts_with(words), "{text}");
@@ -347,16 +306,9 @@ fn a_host_that_refuses_memory_gets_back_what_it_gave() {
     let (mut host, mut modules) = (small.host(), Modules::new());
     host.limit = 0x1000;
     let policy = Policy::linux(small.file().arch());
-    let error = load(
-        small.bytes,
-        &Rules::default(),
-        &policy,
-        small.kernel(),
-        b"",
-        &mut modules,
-        &mut host,
-    )
-    .unwrap_err();
+    let error = small
+        .load(&policy, b"", &mut modules, &mut host)
+        .unwrap_err();
     assert!(matches!(error, LoadError::Host(_)), "{error}");
 }
 
@@ -402,16 +354,9 @@ fn parameters_are_set_before_init() {
         let (mut host, mut modules) = (small.host(), Modules::new());
         let arguments =
             b"number=-3 list=1,-2,3 label=klink switch text=\"a b\" other=1 -- number=9";
-        let live = load(
-            small.bytes,
-            &Rules::default(),
-            &policy,
-            small.kernel(),
-            arguments,
-            &mut modules,
-            &mut host,
-        )
-        .unwrap();
+        let mut live = small
+            .load(&policy, arguments, &mut modules, &mut host)
+            .unwrap();
         assert_eq!(live.unknown_parameters(), ["other"]);
         let get = |name, size| variable(&small, &live, name, size);
         assert_eq!(get("number", 4), number(-3_i64 as u64, 4));
@@ -430,6 +375,18 @@ fn parameters_are_set_before_init() {
         assert_eq!(get("switch", 1), [1]);
         assert_eq!(get("text", small.word()), number(0x1000, small.word()));
         assert_eq!(host.strings, [b"a b"]);
+        let shown = live.parameters(&host).into_iter();
+        let mut shown: Vec<_> = shown.map(|of| (of.name, of.value)).collect();
+        shown.sort();
+        let expected = [
+            ("label", "klink"),
+            ("list", "1,-2,3"),
+            ("number", "-3"),
+            ("switch", "Y"),
+            ("text", "a b"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+        assert_eq!(shown, expected, "{}", small.name);
     }
 }
 
@@ -466,16 +423,9 @@ fn wrong_parameters_are_worded_as_in_linux() {
         ),
     ] {
         let (mut host, mut modules) = (small.host(), Modules::new());
-        let error = load(
-            small.bytes,
-            &Rules::default(),
-            &policy,
-            small.kernel(),
-            arguments.as_bytes(),
-            &mut modules,
-            &mut host,
-        )
-        .unwrap_err();
+        let error = small
+            .load(&policy, arguments.as_bytes(), &mut modules, &mut host)
+            .unwrap_err();
         assert_eq!(error.to_string(), words);
         let LoadError::Module(error) = error else {
             panic!("{error}");
@@ -484,4 +434,43 @@ fn wrong_parameters_are_worded_as_in_linux() {
         assert!(!host.log.contains(&"init".to_owned()));
         assert_eq!(host.log.last().map(String::as_str), Some("quiesce"));
     }
+}
+
+/// A module whose relocations of one section are those of another one instead.
+fn retargeted(small: &Small, from: &[u8], to: &[u8]) -> Vec<u8> {
+    let file = small.file();
+    let [from, to] = [from, to].map(|name| file.find_section(name).unwrap().index() as u32);
+    let relocating = |section: &klink_module::Section| matches!(section.kind, 4 | 9);
+    let sections = file.sections().iter();
+    let nth = sections
+        .clone()
+        .position(|section| relocating(section) && section.info == from);
+    let mut bytes = small.bytes.to_vec();
+    // ELF64, little-endian: e_shoff, and sh_info in a header of 64 bytes
+    let headers = u64::from_le_bytes(bytes[40..48].try_into().unwrap()) as usize;
+    let info = headers + 64 * nth.unwrap() + 44;
+    bytes[info..info + 4].copy_from_slice(&to.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn relocations_of_per_cpu_data_are_left_out_as_linux_leaves_them_out() {
+    let small = ALL[0];
+    let bytes = retargeted(&small, b".data..ro_after_init", b".data..percpu");
+    let file = ModuleFile::parse(&bytes).unwrap();
+    let section = file.find_section(b".data..percpu").unwrap();
+    let template = file.contents(file.section(section).unwrap());
+    let linux = Policy::linux(file.arch());
+    let plan = file.plan(&linux).unwrap();
+    let mut linked = plan
+        .link(placed(&plan, small.space()), &small.kernel())
+        .unwrap();
+    assert_eq!(linked.section_bytes(section), template);
+    let policy = Policy {
+        relocates_per_cpu: true,
+        ..linux
+    };
+    let plan = file.plan(&policy).unwrap();
+    let linked = plan.link(placed(&plan, small.space()), &small.kernel());
+    assert_ne!(linked.unwrap().section_bytes(section), template);
 }

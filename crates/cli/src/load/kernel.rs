@@ -74,22 +74,21 @@ impl KernelLists {
     /// modules want that which no list tells, if there is no list or `may_invent`. Where nothing tells
     /// what is exported, everything counts as exported but what `modules` export themselves.
     pub(crate) fn settle(
-        self,
+        mut self,
         arch: &Arch,
         wanted: &Wanted,
         may_invent: bool,
         modules: impl Fn(&[u8]) -> bool,
     ) -> Kernel {
         let unknown = self.is_unknown();
-        let unplaced = self.lists.without_addresses();
         let lacks_data = self.lists.lack_data();
+        let invented = self.lists.invent(arch);
         let mut kernel = Kernel {
             table: self.lists.into_table(arch, modules),
             sources: self.sources,
-            invented: 0,
+            invented,
             lacks_data,
         };
-        kernel.invent(arch, &unplaced);
         if unknown || may_invent {
             kernel.invent(arch, wanted);
         }

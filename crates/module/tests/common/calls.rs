@@ -4,9 +4,9 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use klink_module::{Error, Export, ModuleFile, Policy, Stubs, SymbolTable};
+use klink_module::{Export, ModuleFile, Policy, Stubs, SymbolTable};
 
-use super::host::{Simulated, Space};
+use super::host::{Space, placed};
 
 /// Functions of the kernel that are called.
 const EXTERNALS: u32 = 100;
@@ -111,17 +111,11 @@ pub(crate) fn plan_and_link(bytes: &[u8], functions: u32, stubs: Stubs) -> [Dura
     };
     let plan = file.plan(&policy).unwrap();
     let planned = time(begin) - start;
-    let mut space = Space {
+    let space = Space {
         next: 0x0400_0000,
         per_cpu: 0,
     };
-    let placement = plan.allocate(|block| {
-        Ok::<_, Error>(Simulated {
-            address: space.place(block),
-            bytes: vec![0; block.size as usize],
-        })
-    });
-    let linked = plan.link(placement.unwrap(), &kernel).unwrap();
+    let linked = plan.link(placed(&plan, space), &kernel).unwrap();
     assert!(linked.stub_count() > 0);
     [planned, time(begin) - start]
 }

@@ -1,6 +1,6 @@
 //! A host of plain memory, which writes down what it is asked for.
 
-use klink_module::{Block, Host, LiveTable, Memory, RegionKind, Rights};
+use klink_module::{Block, Error, Host, LiveTable, Memory, Placement, Plan, RegionKind, Rights};
 
 /// Memory that runs nowhere.
 #[derive(Debug)]
@@ -112,6 +112,11 @@ impl Host for SimulatedHost {
         self.log.push("quiesce".into());
     }
 
+    fn kept_string(&self, address: u64) -> Option<&[u8]> {
+        let nth = (address / 0x1000).checked_sub(1)?;
+        self.strings.get(nth as usize).map(Vec::as_slice)
+    }
+
     fn keep_string(&mut self, text: &[u8]) -> Option<u64> {
         self.strings.push(text.to_vec());
         Some(0x1000 * self.strings.len() as u64)
@@ -127,6 +132,17 @@ impl Host for SimulatedHost {
     }
 }
 
+/// Memory for a plan, at the addresses that `space` gives.
+pub(crate) fn placed(plan: &Plan<'_, '_>, mut space: Space) -> Placement<Simulated> {
+    let placement = plan.allocate(|block| {
+        Ok::<_, Error>(Simulated {
+            address: space.place(block),
+            bytes: vec![0; block.size as usize],
+        })
+    });
+    placement.expect("blocks behind each other")
+}
+
 /// Walks every entry of every table of `live`, and gives those that point into one of `gone`.
 pub(crate) fn dangling<Stage>(
     live: &mut klink_module::Live<Simulated, Stage>,
@@ -134,6 +150,11 @@ pub(crate) fn dangling<Stage>(
     gone: &[std::ops::Range<u64>],
 ) -> Vec<String> {
     let tables = live.tables().to_vec();
+    let memory = live.blocks().filter_map(|(_, memory)| memory);
+    let stays: Vec<_> = memory
+        .map(|memory| memory.address..memory.address + memory.bytes.len() as u64)
+        .collect();
+    let stays = |address: u64| stays.iter().any(|range| range.contains(&address));
     let mut found = Vec::new();
     for table in tables {
         let Some(form) = table.form else {
@@ -148,7 +169,9 @@ pub(crate) fn dangling<Stage>(
         let view = klink_tables::table::Table::new(form, numbers, bytes, table.address);
         for entry in view.entries() {
             for target in entry.targets() {
-                if gone.iter().any(|range| range.contains(&target)) {
+                // what ends a freed section counts too, where nothing else begins
+                let is_end = gone.iter().any(|range| range.end == target) && !stays(target);
+                if is_end || gone.iter().any(|range| range.contains(&target)) {
                     found.push(format!(
                         "{} entry {}: {target:#x}",
                         table.name,

@@ -8,7 +8,7 @@ pub(crate) mod prove;
 
 use host::{SimulatedHost, Space};
 use klink_arch::Class;
-use klink_module::{Export, ModuleFile, Policy, SymbolTable};
+use klink_module::{Export, Loaded, ModuleFile, Modules, Policy, Rules, SymbolTable};
 
 /// A small module, made by `data/make.sh`, and where a kernel for it has its modules and symbols.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,26 @@ impl Small {
             next: self.modules,
             per_cpu,
         }
+    }
+
+    /// Loads it, with this command line.
+    pub(crate) fn load(
+        &self,
+        policy: &Policy,
+        arguments: &[u8],
+        modules: &mut Modules,
+        host: &mut SimulatedHost,
+    ) -> Loaded<SimulatedHost> {
+        let rules = Rules::default();
+        klink_module::load(
+            self.bytes,
+            &rules,
+            policy,
+            self.kernel(),
+            arguments,
+            modules,
+            host,
+        )
     }
 
     pub(crate) fn host(&self) -> SimulatedHost {

@@ -170,12 +170,22 @@ impl Lists {
         table
     }
 
-    /// What is exported but has no address, where no list tells any.
-    pub(super) fn without_addresses(&self) -> Wanted {
-        match self.addresses.is_empty() {
-            true => Wanted::new(self.versions.keys().cloned()),
-            false => Wanted::default(),
+    /// Makes up addresses for what is exported, where no list tells any; gives for how many.
+    pub(super) fn invent(&mut self, arch: &Arch) -> usize {
+        if !self.addresses.is_empty() || self.versions.is_empty() {
+            return 0;
         }
+        let wanted = Wanted::new(self.versions.keys().cloned());
+        let addresses = wanted.addresses(arch);
+        self.addresses = addresses
+            .map(|(name, address)| (name.to_vec(), address))
+            .collect();
+        let invented = self.addresses.len();
+        if let Some(pointer) = arch.load.global_pointer.symbol() {
+            let address = super::invented::pointer(arch);
+            self.addresses.entry(pointer.into()).or_insert(address);
+        }
+        invented
     }
 
     /// A raw image counts addresses from its begin. Puts it where kernels for `arch` are.

@@ -117,6 +117,15 @@ impl<I: Id, T> IdVec<I, T> {
     }
 }
 
+impl<I: Id, T> FromIterator<T> for IdVec<I, T> {
+    fn from_iter<Items: IntoIterator<Item = T>>(items: Items) -> Self {
+        Self {
+            items: items.into_iter().collect(),
+            kind: PhantomData,
+        }
+    }
+}
+
 impl<I: Id, T> Index<I> for IdVec<I, T> {
     type Output = T;
     fn index(&self, id: I) -> &T {

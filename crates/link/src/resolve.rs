@@ -226,15 +226,19 @@ impl<'a> Resolved<'a> {
     /// The section that a symbol of `object` is defined in, and its offset there. A global leads to
     /// its definition, wherever that is.
     pub fn place_of_symbol(&self, object: ObjectId, symbol: u32) -> Option<(SectionId, u64)> {
-        let (object, symbol) = match self.global_of(object, symbol) {
-            None => (object, symbol),
-            Some(global) => match self.globals[global].definition {
-                Definition::Object { object, symbol, .. } => (object, symbol),
-                Definition::Made { section, offset } => return Some((section, offset)),
-                _ => return None,
-            },
-        };
-        self.place_in_object(object, symbol)
+        match self.global_of(object, symbol) {
+            None => self.place_in_object(object, symbol),
+            Some(global) => self.place_of_definition(self.globals[global].definition),
+        }
+    }
+
+    /// The section of a definition, and the offset there.
+    pub(crate) fn place_of_definition(&self, definition: Definition) -> Option<(SectionId, u64)> {
+        match definition {
+            Definition::Object { object, symbol, .. } => self.place_in_object(object, symbol),
+            Definition::Made { section, offset } => Some((section, offset)),
+            _ => None,
+        }
     }
 
     /// The section that `object` itself defines a symbol in, and its offset there.

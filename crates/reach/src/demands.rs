@@ -56,6 +56,7 @@ impl Lean {
 
 /// The branches to some targets that need stubs.
 pub(crate) struct Demands {
+    pub(crate) targets: Part,
     /// Those of one target together, by their last slot.
     list: Vec<Demand>,
     /// Branches without a slot whose whole island is in reach, by target.
@@ -78,6 +79,7 @@ impl Demands {
     pub(crate) fn new(graph: &Graph<'_>, layout: &Layout, part: &Part) -> Self {
         let (list, tight) = (Vec::new(), Vec::new());
         let mut demands = Self {
+            targets: part.clone(),
             list,
             tight,
             spans: Vec::new(),
@@ -181,8 +183,11 @@ impl Demands {
             return;
         }
         mirrored.clear();
-        mirrored.extend_from_slice(self.of(span));
-        mirrored.sort_unstable_by_key(|d| core::cmp::Reverse(d.first));
+        mirrored.extend(self.of(span).iter().rev());
+        // Where all branches have one form, that is their order already.
+        if !mirrored.is_sorted_by_key(|d| core::cmp::Reverse(d.first)) {
+            mirrored.sort_unstable_by_key(|d| core::cmp::Reverse(d.first));
+        }
         let flip = |d: &Demand| (u32::MAX - d.last, u32::MAX - d.first);
         let mut place = ranges.len();
         sweep(mirrored, flip, |_, first| {

@@ -105,6 +105,12 @@ impl<'a> Graph<'a> {
         (self.starts[id.index()]..self.starts[id.index() + 1]).map(CallId::new)
     }
 
+    /// The branches that go to some targets: indices of [`CallId`]s.
+    pub(crate) fn calls_of(&self, targets: &Range<u32>) -> Range<usize> {
+        let start = |target: u32| self.starts[target as usize] as usize;
+        start(targets.start)..start(targets.end)
+    }
+
     pub(crate) fn call(&self, id: CallId) -> &Call {
         &self.calls[id.index()]
     }
@@ -163,9 +169,12 @@ fn runs(problem: &Problem<'_>, units: &[Range<u32>]) -> Vec<Range<u32>> {
     runs
 }
 
+/// How many branches a target has at least on average, in large texts.
+const BRANCHES_TO_ONE: usize = 4;
+
 /// Numbers the distinct targets in the order of their first branch.
 fn targets(problem: &Problem<'_>) -> (Vec<Target>, Vec<TargetId>) {
-    let mut numbers = HashMap::new();
+    let mut numbers = HashMap::with_capacity(problem.branches.len() / BRANCHES_TO_ONE);
     let mut targets = Vec::new();
     let number = |branch: &crate::problem::Branch| {
         *numbers.entry(branch.target).or_insert_with(|| {

@@ -4,18 +4,44 @@
 use crate::demands::{self, Demand, Demands, Freedom, Lean, OpenSlots, Span, sweep};
 use crate::graph::{CallId, Graph, TargetId, UnitId};
 use crate::layout::{Layout, SlotId};
+use crate::lists::Lists;
 use crate::problem::Unreached;
 use crate::work::{self, Part};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// The first rounds, in which islands have no fixed place yet.
-const FREE_ROUNDS: u32 = 2;
+/// How often the way of every branch is chosen anew.
+struct Rounds {
+    /// The first rounds, in which islands have no fixed place yet.
+    free: u32,
+    /// These, and those after them in which islands stay where they are. From then on, a branch keeps
+    /// its stub while it reaches it: choices that are all made anew would go on changing a little in
+    /// every round.
+    choosing: u32,
+}
 
-/// The rounds in which the way of every branch is chosen anew. After them, a
-/// branch keeps its stub while it reaches it: choices that are all made anew
-/// would go on changing a little in every round.
-const CHOOSING_ROUNDS: u32 = 4;
+impl Rounds {
+    const FEW: Self = Self {
+        free: 1,
+        choosing: 2,
+    };
+    const MANY: Self = Self {
+        free: 2,
+        choosing: 4,
+    };
+
+    /// In a large text, what more rounds gain is lost in the average (measured on PA-RISC's vmlinux:
+    /// 3 stubs of 6,886, for a third of the time).
+    fn of(graph: &Graph<'_>) -> Self {
+        match graph.problem.branches.len() {
+            0..=LARGE => Self::MANY,
+            _ => Self::FEW,
+        }
+    }
+}
+
+/// Branches from which a text is large: twice those of the largest modules.
+const LARGE: usize = 20_000;
 
 /// Rounds after which to come to an end matters more than the last stub.
 const PATIENT_ROUNDS: u32 = 12;
@@ -86,13 +112,12 @@ pub(crate) struct Way {
 /// and no room is asked to hold more than one stub for each target.
 pub(crate) fn place(graph: &Graph<'_>, order: Vec<UnitId>, lean: Lean) -> Placement {
     let mut layout = Layout::new(graph, &order, vec![0; order.len() + 1]);
+    let rounds = Rounds::of(graph);
     let (mut routes, mut round) = match lean {
         Lean::OneByOne => {
-            let none = Routes::default();
-            (
-                none.repaired(graph, &layout, Trust::Offset),
-                CHOOSING_ROUNDS,
-            )
+            let mut none = Routes::none(graph);
+            let routes = none.repaired(graph, &layout, Trust::Offset);
+            (routes, rounds.choosing)
         }
         _ => (Routes::new(graph, &layout, Freedom::Any, lean), 0),
     };
@@ -107,7 +132,7 @@ pub(crate) fn place(graph: &Graph<'_>, order: Vec<UnitId>, lean: Lean) -> Placem
                 return settle(graph, order, layout, routes, wanted);
             }
         }
-        let rooms = if round <= CHOOSING_ROUNDS {
+        let rooms = if round <= rounds.choosing {
             wanted
         } else {
             let grow = |(&room, wanted): (&i64, i64)| {
@@ -120,9 +145,9 @@ pub(crate) fn place(graph: &Graph<'_>, order: Vec<UnitId>, lean: Lean) -> Placem
             layout.rooms().iter().zip(wanted).map(grow).collect()
         };
         layout = Layout::new(graph, &order, rooms);
-        routes = if round < FREE_ROUNDS {
+        routes = if round < rounds.free {
             Routes::new(graph, &layout, Freedom::Any, lean)
-        } else if round < CHOOSING_ROUNDS {
+        } else if round < rounds.choosing {
             Routes::new(graph, &layout, Freedom::More, lean)
         } else if round < PATIENT_ROUNDS {
             routes.repaired(graph, &layout, Trust::Offset)
@@ -153,12 +178,11 @@ fn settle(
     if wanted != layout.rooms() {
         let tight = Layout::new(graph, &order, wanted);
         if routes.fit(graph, &tight).is_empty() && routes.all_reach(graph, &tight) {
-            return routes.done(graph, order, tight);
+            return routes.done(graph, order, tight, Vec::new());
         }
     }
     let missed = routes.fit(graph, &layout);
-    routes.unreached.extend(missed);
-    routes.done(graph, order, layout)
+    routes.done(graph, order, layout, missed)
 }
 
 /// One target in one layout.
@@ -167,49 +191,168 @@ struct Scene<'a> {
     graph: &'a Graph<'a>,
     layout: &'a Layout,
     target: TargetId,
-    /// Where its stubs begin in `Routes::stubs`, which they are the last of.
+    /// Where its stubs begin in `PartRoutes::stubs`, which they are the last of.
     own: usize,
 }
 
-/// The stubs for one layout and the way of every branch through them.
-#[derive(Default)]
+/// The stubs for one layout and the way of every branch through them, in parts that threads work on.
 struct Routes {
+    parts: Vec<PartRoutes>,
+}
+
+/// The routes to some targets.
+#[derive(Default)]
+struct PartRoutes {
+    targets: Part,
     /// Those of one target together, targets in order.
     stubs: Vec<PlacedStub>,
+    /// Targets in order.
     ways: Vec<Way>,
     unreached: Vec<CallId>,
 }
 
 impl Routes {
+    /// No routes yet.
+    fn none(graph: &Graph<'_>) -> Self {
+        let parts = work::parts(graph).into_iter();
+        Self {
+            parts: parts.map(PartRoutes::new).collect(),
+        }
+    }
+
     fn new(graph: &Graph<'_>, layout: &Layout, freedom: Freedom, lean: Lean) -> Self {
         let parts = work::parts(graph);
         let demands = work::each(&parts, &|part: &Part| Demands::new(graph, layout, part));
         let slots = demands::choose_slots(&demands, layout, freedom, lean);
         let of_part = |demands: &Demands| {
-            let mut routes = Self::default();
+            let mut routes = PartRoutes::new(demands.targets.clone());
             for span in 0..demands.spans.len() {
                 routes.serve(graph, layout, demands, span, &slots, lean);
             }
             routes.unreached.extend_from_slice(&demands.unreached);
             routes
         };
-        let mut routes = Self::default();
-        for part in work::each(&demands, &of_part) {
-            routes.append(part);
+        Self {
+            parts: work::each(&demands, &of_part),
         }
-        routes
     }
 
-    /// Appends the routes of later targets.
-    fn append(&mut self, other: Self) {
-        let first = self.stubs.len() as u32;
-        let shift = |way: Way| Way {
-            stub: way.stub + first,
-            ..way
+    /// The same stubs for a layout that is a little different, and more
+    /// where a branch does not reach its stub any more.
+    fn repaired(&mut self, graph: &Graph<'_>, layout: &Layout, trust: Trust) -> Self {
+        self.arrange(graph, layout);
+        let repaired = |part: &PartRoutes| part.repaired(graph, layout, trust);
+        Self {
+            parts: work::each(&self.parts, &repaired),
+        }
+    }
+
+    /// Bytes that each slot's stubs take up.
+    fn rooms(&self, graph: &Graph<'_>, slots: usize) -> Vec<i64> {
+        let mut rooms = vec![0; slots];
+        for stub in self.parts.iter().flat_map(|part| &part.stubs) {
+            rooms[stub.slot.index()] += graph.stub_size(stub.target);
+        }
+        rooms
+    }
+
+    /// Lays the stubs out in their slots; returns the branches that miss theirs.
+    fn fit(&mut self, graph: &Graph<'_>, layout: &Layout) -> Vec<CallId> {
+        self.arrange(graph, layout);
+        let missed = |part: &PartRoutes| part.missed(graph, layout);
+        work::each(&self.parts, &missed).concat()
+    }
+
+    /// Gives the stubs their offsets.
+    fn arrange(&mut self, graph: &Graph<'_>, layout: &Layout) {
+        let slots = layout.rooms().len();
+        let stubs: Vec<&PlacedStub> = self.parts.iter().flat_map(|part| &part.stubs).collect();
+        let numbered = stubs.iter().zip(0..);
+        let of_slots: Lists<u32> = Lists::group(
+            slots,
+            numbered.map(|(stub, number)| (stub.slot.index(), number)),
+        );
+        // Within an island, first those whose branches are furthest in front
+        // of it, last those whose branches do not even reach its start.
+        let key = |stub: &PlacedStub| {
+            let late = stub.low > layout.start(stub.slot);
+            (late, if late { stub.low } else { stub.high }, stub.target)
         };
-        self.stubs.extend(other.stubs);
-        self.ways.extend(other.ways.into_iter().map(shift));
-        self.unreached.extend(other.unreached);
+        let mut offsets = vec![0; stubs.len()];
+        let mut island: Vec<(u32, &PlacedStub)> = Vec::new();
+        for slot in 0..slots as u32 {
+            island.clear();
+            let numbers = of_slots.of(slot as usize).iter();
+            island.extend(numbers.map(|&number| (number, stubs[number as usize])));
+            island.sort_unstable_by_key(|(_, stub)| key(stub));
+            let mut end = layout.start(SlotId::new(slot));
+            for &(number, stub) in &island {
+                offsets[number as usize] = end;
+                end += graph.stub_size(stub.target);
+            }
+        }
+        let stubs = self.parts.iter_mut().flat_map(|part| &mut part.stubs);
+        for (stub, offset) in stubs.zip(offsets) {
+            stub.offset = offset;
+        }
+    }
+
+    /// Whether every branch without a stub (but for those given up) reaches its target.
+    fn all_reach(&self, graph: &Graph<'_>, layout: &Layout) -> bool {
+        let reach = |part: &PartRoutes| part.all_reach(graph, layout);
+        work::each(&self.parts, &reach).iter().all(|&reach| reach)
+    }
+
+    /// The placement that these routes are, but for branches that miss their stubs.
+    fn done(
+        self,
+        graph: &Graph<'_>,
+        order: Vec<UnitId>,
+        layout: Layout,
+        missed: Vec<CallId>,
+    ) -> Placement {
+        let (mut stubs, mut ways, mut unreached) = (Vec::new(), Vec::new(), missed);
+        for part in self.parts {
+            let first = stubs.len() as u32;
+            let shift = |way: Way| Way {
+                stub: way.stub + first,
+                ..way
+            };
+            stubs.extend(part.stubs);
+            ways.extend(part.ways.into_iter().map(shift));
+            unreached.extend(part.unreached);
+        }
+        unreached.retain(|&call| !layout.direct(graph, call));
+        let mut sorted: Vec<u32> = (0..stubs.len() as u32).collect();
+        sorted.sort_unstable_by_key(|&stub| {
+            let stub: &PlacedStub = &stubs[stub as usize];
+            // Stubs of no bytes share an offset.
+            (stub.slot, stub.offset, stub.target)
+        });
+        let mut place = vec![0u32; stubs.len()];
+        for (new, &old) in sorted.iter().enumerate() {
+            place[old as usize] = new as u32;
+        }
+        for way in &mut ways {
+            way.stub = place[way.stub as usize];
+        }
+        let stubs = sorted.iter().map(|&stub| stubs[stub as usize]).collect();
+        Placement {
+            order,
+            layout,
+            stubs,
+            ways,
+            unreached,
+        }
+    }
+}
+
+impl PartRoutes {
+    fn new(targets: Part) -> Self {
+        Self {
+            targets,
+            ..Self::default()
+        }
     }
 
     /// Gives one target its stubs in open slots.
@@ -302,17 +445,16 @@ impl Routes {
         self.ways.push(Way { call, stub });
     }
 
-    /// The same stubs for a layout that is a little different, and more
-    /// where a branch does not reach its stub any more.
-    fn repaired(mut self, graph: &Graph<'_>, layout: &Layout, trust: Trust) -> Self {
-        self.fit(graph, layout);
-        let mut old_ways = vec![None; graph.problem.branches.len()];
+    /// See [`Routes::repaired`].
+    fn repaired(&self, graph: &Graph<'_>, layout: &Layout, trust: Trust) -> Self {
+        let calls = graph.calls_of(&self.targets);
+        let mut old_ways = vec![None; calls.len()];
         for way in &self.ways {
-            old_ways[way.call.index()] = Some(way.stub);
+            old_ways[way.call.index() - calls.start] = Some(way.stub);
         }
-        let mut routes = Self::default();
+        let mut routes = Self::new(self.targets.clone());
         let mut old = 0;
-        for target in graph.target_ids() {
+        for target in work::targets(&self.targets) {
             let (own, old_own) = (routes.stubs.len(), old);
             while let Some(stub) = self.stubs.get(old).filter(|stub| stub.target == target) {
                 let new = routes.add(target, stub.slot);
@@ -329,7 +471,7 @@ impl Routes {
             for call in graph.callers(target) {
                 let (low, high) = layout.window(graph, call);
                 if place.is_none_or(|place| place < low || high < place) {
-                    let stub = old_ways[call.index()];
+                    let stub = old_ways[call.index() - calls.start];
                     let stub = stub.map(|stub| stub - old_own as u32 + own as u32);
                     routes.reroute(scene, call, stub, trust);
                 }
@@ -392,59 +534,26 @@ impl Routes {
         }
     }
 
-    /// Bytes that each slot's stubs take up.
-    fn rooms(&mut self, graph: &Graph<'_>, slots: usize) -> Vec<i64> {
-        let mut rooms = vec![0; slots];
-        for stub in &self.stubs {
-            rooms[stub.slot.index()] += graph.stub_size(stub.target);
-        }
-        rooms
-    }
-
-    /// Lays the stubs out in their slots; returns the branches that miss theirs.
-    fn fit(&mut self, graph: &Graph<'_>, layout: &Layout) -> Vec<CallId> {
-        // Within an island, first those whose branches are furthest in front
-        // of it, last those whose branches do not even reach its start.
-        let key = |stub: &PlacedStub| {
-            let late = stub.low > layout.start(stub.slot);
-            (
-                stub.slot,
-                late,
-                if late { stub.low } else { stub.high },
-                stub.target,
-            )
-        };
-        let mut sorted: Vec<u32> = (0..self.stubs.len() as u32).collect();
-        sorted.sort_unstable_by_key(|&stub| key(&self.stubs[stub as usize]));
-        let (mut slot, mut end) = (None, 0);
-        for &index in &sorted {
-            let stub = &mut self.stubs[index as usize];
-            if slot != Some(stub.slot) {
-                (slot, end) = (Some(stub.slot), layout.start(stub.slot));
-            }
-            stub.offset = end;
-            end += graph.stub_size(stub.target);
-        }
+    /// The branches that miss their stubs.
+    fn missed(&self, graph: &Graph<'_>, layout: &Layout) -> Vec<CallId> {
         let misses = |way: &&Way| {
             let (low, high) = layout.window(graph, way.call);
             let offset = self.stubs[way.stub as usize].offset;
             offset < low || offset > high
         };
-        self.ways
-            .iter()
-            .filter(misses)
-            .map(|way| way.call)
-            .collect()
+        let missed = self.ways.iter().filter(misses);
+        missed.map(|way| way.call).collect()
     }
 
-    /// Whether every branch without a stub (but for those given up) reaches its target.
+    /// See [`Routes::all_reach`].
     fn all_reach(&self, graph: &Graph<'_>, layout: &Layout) -> bool {
-        let mut settled = vec![false; graph.problem.branches.len()];
+        let calls = graph.calls_of(&self.targets);
+        let mut settled = vec![false; calls.len()];
         let routed = self.ways.iter().map(|way| &way.call);
         for call in routed.chain(&self.unreached) {
-            settled[call.index()] = true;
+            settled[call.index() - calls.start] = true;
         }
-        graph.target_ids().all(|id| {
+        work::targets(&self.targets).all(|id| {
             let place = layout.target(graph.target(id));
             let reaches = |call| {
                 let (low, high) = layout.window(graph, call);
@@ -452,38 +561,8 @@ impl Routes {
             };
             graph
                 .callers(id)
-                .all(|call| settled[call.index()] || reaches(call))
+                .all(|call| settled[call.index() - calls.start] || reaches(call))
         })
-    }
-
-    fn done(self, graph: &Graph<'_>, order: Vec<UnitId>, layout: Layout) -> Placement {
-        let Self {
-            stubs,
-            mut ways,
-            mut unreached,
-        } = self;
-        unreached.retain(|&call| !layout.direct(graph, call));
-        let mut sorted: Vec<u32> = (0..stubs.len() as u32).collect();
-        sorted.sort_unstable_by_key(|&stub| {
-            let stub = &stubs[stub as usize];
-            // Stubs of no bytes share an offset.
-            (stub.slot, stub.offset, stub.target)
-        });
-        let mut place = vec![0u32; stubs.len()];
-        for (new, &old) in sorted.iter().enumerate() {
-            place[old as usize] = new as u32;
-        }
-        for way in &mut ways {
-            way.stub = place[way.stub as usize];
-        }
-        let stubs = sorted.iter().map(|&stub| stubs[stub as usize]).collect();
-        Placement {
-            order,
-            layout,
-            stubs,
-            ways,
-            unreached,
-        }
     }
 }
 

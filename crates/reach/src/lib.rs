@@ -49,6 +49,7 @@ mod exact;
 mod graph;
 mod islands;
 mod layout;
+mod lists;
 mod movers;
 mod order;
 mod problem;

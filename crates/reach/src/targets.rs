@@ -2,6 +2,7 @@
 //! arithmetic of the walk in `order`.
 
 use crate::graph::{Graph, TargetId, UnitId};
+use crate::lists::Lists;
 use crate::order::{BINS, LEAST_SPAN};
 use crate::problem::{Form, Target};
 use alloc::vec;
@@ -58,33 +59,6 @@ struct Nature {
     form: Form,
     /// Number of its row in the counts, if it has many callers.
     row: Option<u32>,
-}
-
-/// Lists of items, one for each index.
-struct Lists<T> {
-    starts: Vec<u32>,
-    items: Vec<T>,
-}
-
-impl<T: Copy> Lists<T> {
-    /// From pairs of index and item, sorted by index.
-    fn new(count: usize, pairs: &[(u32, T)]) -> Self {
-        let mut starts = vec![0u32; count + 1];
-        for &(index, _) in pairs {
-            starts[index as usize + 1] += 1;
-        }
-        for index in 0..count {
-            starts[index + 1] += starts[index];
-        }
-        Self {
-            starts,
-            items: pairs.iter().map(|pair| pair.1).collect(),
-        }
-    }
-
-    fn of(&self, index: usize) -> &[T] {
-        &self.items[self.starts[index] as usize..self.starts[index + 1] as usize]
-    }
 }
 
 impl Targets {

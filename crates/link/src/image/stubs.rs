@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 pub(super) use self::names::named;
 use self::question::Question;
-use self::sites::Site;
+use self::sites::{Site, Sites};
 use super::layout::Layouter;
 use crate::error::Result;
 use crate::id::{IdVec, OutputId, SectionId};
@@ -32,6 +32,18 @@ const MAX_ROUNDS: u64 = 8;
 
 /// Bytes of reach that are given up in each round after the first.
 const MARGIN: u64 = 2 << 10;
+
+/// What is asked about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// In which order the sections need the fewest stubs.
+    Order,
+    /// The branches that are not near their targets: the islands between the others are hardly ever
+    /// large enough to put them out of reach.
+    Far,
+    /// All branches.
+    All,
+}
 
 /// Where a stub goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,14 +146,15 @@ impl StubMap {
 /// The branch forms of an architecture that stubs can help.
 struct Forms {
     forms: Vec<reach::Form>,
-    by_number: HashMap<u32, reach::FormId>,
+    /// By relocation number.
+    by_number: Vec<Option<reach::FormId>>,
 }
 
 impl Forms {
     fn new(arch: &'static Arch, margin: i64) -> Self {
         let mut forms = Self {
             forms: Vec::new(),
-            by_number: HashMap::new(),
+            by_number: Vec::new(),
         };
         for row in arch.relocations {
             let Some(branch) = row.branch else { continue };
@@ -151,9 +164,19 @@ impl Forms {
                 max: branch.max - margin,
                 stub: true,
             });
-            forms.by_number.insert(row.number, id);
+            let number = row.number as usize;
+            if forms.by_number.len() <= number {
+                forms.by_number.resize(number + 1, None);
+            }
+            forms.by_number[number] = Some(id);
         }
         forms
+    }
+
+    /// The form of a branch with this relocation.
+    #[inline]
+    fn of(&self, relocation: u32) -> Option<reach::FormId> {
+        *self.by_number.get(relocation as usize)?
     }
 }
 
@@ -166,7 +189,7 @@ pub(super) fn place(layouter: &mut Layouter<'_, '_>) -> Result<()> {
     let sites = sites::find(layouter);
     if layouter.options.image_reorder && !all_reach(layouter, &sites) {
         let forms = Forms::new(layouter.arch, 0);
-        ask(layouter, &sites, &forms, reach::Reorder::Quick);
+        ask(layouter, &sites, &forms, Scope::Order);
         // Those islands know only where other sections were before.
         remove_islands(layouter);
         layouter.settle_again()?;
@@ -176,7 +199,11 @@ pub(super) fn place(layouter: &mut Layouter<'_, '_>) -> Result<()> {
             return Ok(());
         }
         let forms = Forms::new(layouter.arch, (round * MARGIN) as i64);
-        ask(layouter, &sites, &forms, reach::Reorder::Keep);
+        let scope = match round {
+            0 => Scope::Far,
+            _ => Scope::All,
+        };
+        ask(layouter, &sites, &forms, scope);
         layouter.settle_again()?;
     }
     // What does not reach is told when it is relocated.
@@ -186,15 +213,14 @@ pub(super) fn place(layouter: &mut Layouter<'_, '_>) -> Result<()> {
 /// Puts islands, and, if they may move, sections where they are best, in each output section.
 fn ask(
     layouter: &mut Layouter<'_, '_>,
-    sites: &IdVec<OutputId, Vec<Site>>,
+    sites: &IdVec<OutputId, Sites>,
     forms: &Forms,
-    reorder: reach::Reorder,
+    scope: Scope,
 ) {
     let asked = layouter.layout.outputs.order.iter().copied();
-    let asked = asked.filter(|&output| !sites[output].is_empty());
-    let questions: Vec<Question> = asked
-        .map(|output| Question::new(layouter, output, &sites[output], reorder))
-        .collect();
+    let asked: Vec<OutputId> = asked.filter(|&output| !sites[output].is_empty()).collect();
+    let question = |output: OutputId| Question::new(layouter, output, &sites[output], forms, scope);
+    let questions: Vec<Question> = asked.into_iter().map(question).collect();
     remove_islands(layouter);
     let stubs = reach::StubSizes {
         external: layouter.layout.islands.size_of_one(),
@@ -214,7 +240,7 @@ fn ask(
 }
 
 /// Whether every branch reaches its target or a stub, as things stand now.
-fn all_reach(layouter: &Layouter<'_, '_>, sites: &IdVec<OutputId, Vec<Site>>) -> bool {
+fn all_reach(layouter: &Layouter<'_, '_>, sites: &IdVec<OutputId, Sites>) -> bool {
     let forms = Forms::new(layouter.arch, 0);
     let addresses = layouter.addresses();
     let stubs = StubMap::new(
@@ -223,13 +249,14 @@ fn all_reach(layouter: &Layouter<'_, '_>, sites: &IdVec<OutputId, Vec<Site>>) ->
         |target| addresses.of(target),
     );
     sites.iter_ids().all(|(output, sites)| {
-        sites.par_iter().all(|site| {
+        let arrives = |site: &Site| {
             let form = &forms.forms[site.form.index()];
             let place = addresses.of(StubTarget::Section(site.section, site.offset));
             let target = addresses.of(site.target);
             let reaches = |to: u64| form.reaches(to.wrapping_sub(place).cast_signed());
             reaches(target) || stubs.find(output, target, place, reaches).is_some()
-        })
+        };
+        sites.par_parts().all(|part| part.iter().all(arrives))
     })
 }
 

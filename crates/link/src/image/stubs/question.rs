@@ -6,9 +6,14 @@ use klink_reach as reach;
 use rayon::prelude::*;
 
 use super::runs::Entries;
-use super::{Island, Layouter, Site, StubTarget};
-use crate::id::{OutputId, SectionId};
+use super::{Forms, Island, Layouter, Scope, Site, Sites, StubTarget};
+use crate::id::{IdVec, OutputId, SectionId};
 use crate::output::Piece;
+
+/// The part of what a form spans by which a branch that is near stays below its reach. Islands are some
+/// hundredths of a kernel's code; with less, a second round would be needed now and then, which would
+/// cost more than the branches that this lets in.
+const NEAR: i64 = 16;
 
 /// The islands that an output section needs, and, if its sections may move, their order.
 pub(super) struct Question {
@@ -28,9 +33,14 @@ impl Question {
     pub(super) fn new(
         layouter: &Layouter<'_, '_>,
         output: OutputId,
-        sites: &[Site],
-        reorder: reach::Reorder,
+        sites: &Sites,
+        forms: &Forms,
+        scope: Scope,
     ) -> Self {
+        let reorder = match scope {
+            Scope::Order => reach::Reorder::Quick,
+            Scope::Far | Scope::All => reach::Reorder::Keep,
+        };
         let mut question = Self {
             output,
             sections: Vec::new(),
@@ -41,7 +51,9 @@ impl Question {
         };
         let may_move = reorder != reach::Reorder::Keep;
         question.add_sections(layouter, may_move.then(|| Entries::new(layouter, output)));
-        question.add_branches(layouter, sites);
+        question.add_branches(layouter, sites, |site, distance| {
+            scope != Scope::Far || !is_near(&forms.forms[site.form.index()], distance)
+        });
         question
     }
 
@@ -87,40 +99,63 @@ impl Question {
         self.inputs.push(input);
     }
 
-    fn add_branches(&mut self, layouter: &Layouter<'_, '_>, sites: &[Site]) {
+    /// Adds the branches that `is_asked_about` says, which is told how far they go.
+    fn add_branches(
+        &mut self,
+        layouter: &Layouter<'_, '_>,
+        sites: &Sites,
+        is_asked_about: impl Fn(&Site, i64) -> bool + Sync,
+    ) {
         let start = layouter.layout.outputs.sections[self.output].address;
         let addresses = layouter.addresses();
-        let numbered = self.inputs.iter().zip(0..);
-        let numbers: HashMap<SectionId, u32, RandomState> = numbered
-            .filter_map(|(input, number)| Some(((*input)?, number)))
-            .collect();
+        let mut numbers: IdVec<SectionId, Option<reach::SectionId>> =
+            IdVec::filled(None, layouter.resolved.section_count());
+        for (&input, number) in self.inputs.iter().zip(0..) {
+            if let Some(input) = input {
+                numbers[input] = Some(reach::SectionId::new(number));
+            }
+        }
         let branch = |site: &Site| {
-            let &section = numbers.get(&site.section)?;
+            let section = numbers[site.section]?;
+            let place = addresses.of(StubTarget::Section(site.section, site.offset));
+            let target = addresses.of(site.target);
+            if !is_asked_about(site, target.wrapping_sub(place).cast_signed()) {
+                return None;
+            }
             let inside = match site.target {
                 StubTarget::Section(section, offset) => {
-                    let number = numbers.get(&section);
-                    number.map(|&number| reach::Target::Section {
-                        section: reach::SectionId::new(number),
+                    numbers[section].map(|section| reach::Target::Section {
+                        section,
                         offset: offset.cast_signed(),
                     })
                 }
                 StubTarget::Absolute(_) => None,
             };
-            let outside = || addresses.of(site.target).wrapping_sub(start).cast_signed();
+            let outside = || reach::Target::Fixed(target.wrapping_sub(start).cast_signed());
             let branch = reach::Branch {
-                section: reach::SectionId::new(section),
+                section,
                 offset: site.offset,
-                target: inside.unwrap_or_else(|| reach::Target::Fixed(outside())),
+                target: inside.unwrap_or_else(outside),
                 form: site.form,
             };
             Some((branch, site.target))
         };
-        let found: Vec<(reach::Branch, StubTarget)> = sites.par_iter().filter_map(branch).collect();
-        for (branch, target) in found {
-            if let reach::Target::Fixed(offset) = branch.target {
-                self.outside.insert(offset, target);
+        let of_part = |part: &Vec<Site>| {
+            let (mut branches, mut outside) = (Vec::new(), Vec::new());
+            for (branch, target) in part.iter().filter_map(branch) {
+                branches.push(branch);
+                if let reach::Target::Fixed(offset) = branch.target {
+                    outside.push((offset, target));
+                }
             }
-            self.branches.push(branch);
+            (branches, outside)
+        };
+        let found: Vec<(Vec<_>, Vec<_>)> = sites.par_parts().map(of_part).collect();
+        let count = found.iter().map(|(branches, _)| branches.len()).sum();
+        self.branches.reserve(count);
+        for (branches, outside) in found {
+            self.branches.extend(branches);
+            self.outside.extend(outside);
         }
     }
 
@@ -202,4 +237,10 @@ impl Question {
         });
         islands.len() as u32 - 1
     }
+}
+
+/// Whether a branch is so near its target that islands between them do not matter.
+fn is_near(form: &reach::Form, distance: i64) -> bool {
+    let margin = (form.max - form.min) / NEAR;
+    form.min + margin <= distance && distance <= form.max - margin
 }

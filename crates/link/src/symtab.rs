@@ -1,8 +1,10 @@
 //! The symbol table of the output: which symbols it has, and their numbers.
 
+mod lists;
 mod strings;
 mod table;
 
+pub(crate) use lists::{Of, SymbolList};
 pub(crate) use strings::Strings;
 pub(crate) use table::{OutputPlace, OutputSymbol, SymbolTable, info, null_symbol};
 

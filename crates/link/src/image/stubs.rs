@@ -18,7 +18,7 @@ use klink_arch::{Arch, StubTemplate};
 use klink_reach as reach;
 use rayon::prelude::*;
 
-pub(super) use self::names::named;
+pub(super) use self::names::{NamedStub, named};
 use self::question::Question;
 use self::sites::{Site, Sites};
 use super::layout::Layouter;

@@ -2,18 +2,24 @@
 
 use klink_arch::Arch;
 use object::elf;
+use rayon::prelude::*;
 
 use super::binding::Bindings;
 use super::layout::ImageLayout;
 use super::stubs;
 use super::values::{HEADER_START, SymbolValue, Values};
-use crate::id::{GlobalId, IdVec, ObjectId};
-use crate::input::{InputSymbol, Object, SymbolPlace};
+use crate::id::{GlobalId, Id, IdVec, ObjectId};
+use crate::input::{InputSymbol, SymbolPlace};
 use crate::options::{DiscardLocals, Options, Strip};
 use crate::output::Traits;
 use crate::relocate::Target;
-use crate::resolve::{Definition, Resolved};
-use crate::symtab::{OutputPlace, OutputSymbol, SymbolTable, info, is_compiler_made, null_symbol};
+use crate::resolve::{Definition, Global, Resolved};
+use crate::symtab::{
+    Of, OutputPlace, OutputSymbol, SymbolList, SymbolTable, info, is_compiler_made, null_symbol,
+};
+
+/// Globals that are looked at together: enough for the work to be worth handing to a thread.
+const GLOBALS_OF_A_LIST: usize = 2048;
 
 /// What a table is built from.
 pub(super) struct TableInput<'a, 'l> {
@@ -34,34 +40,45 @@ pub(super) struct TableInput<'a, 'l> {
 /// Builds the table: section symbols where relocations stay or the target has them anyway, each object's locals in order, globals
 /// that are hidden, and the other globals.
 pub(super) fn build(input: &TableInput<'_, '_>) -> SymbolTable {
-    let resolved = input.resolved;
-    let mut table = SymbolTable::new(resolved, &input.layout.outputs);
-    let all_sections = input.arch.keeps_section_symbols && input.options.strip != Strip::All;
-    if all_sections || input.options.emit_relocations {
-        for &output in &input.layout.outputs.order {
-            let address = input.layout.outputs.sections[output].address;
-            table.add_section(OutputPlace::Section(output), address);
-        }
+    let (resolved, outputs) = (input.resolved, &input.layout.outputs);
+    let sections = sections(input);
+    if input.options.strip == Strip::All {
+        return SymbolTable::of_lists(resolved, outputs, vec![sections], Vec::new());
     }
     let is_in_output = objects_in_output(input);
-    for (id, object) in resolved.objects.iter_ids() {
-        if input.options.strip != Strip::All && is_in_output[id] {
-            let numbers = add_locals(&mut table, input, id, object);
-            table.set_locals(id, numbers);
+    let objects: Vec<ObjectId> = resolved.objects.ids().collect();
+    let objects = objects.into_par_iter().filter(|&id| is_in_output[id]);
+    let mut locals: Vec<SymbolList<'_>> = objects.map(|id| locals(input, id)).collect();
+    locals.insert(0, sections);
+
+    let ids: Vec<GlobalId> = resolved.globals.ids().collect();
+    let parts = ids.par_chunks(GLOBALS_OF_A_LIST);
+    let parts: Vec<_> = parts.map(|part| globals(input, part)).collect();
+    let (hidden, mut globals): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    // What is local in the output and global in the inputs is of no file: a FILE symbol without a name
+    // says so, where others precede it (bfd/elflink.c, `elf_link_output_extsym`).
+    let is_behind_files = locals.iter().any(SymbolList::has_file);
+    let no_file = || {
+        let mut list = SymbolList::new(Of::Nothing);
+        if is_behind_files {
+            list.add_file(b"");
         }
+        list
+    };
+    if hidden.iter().any(|list| !list.is_empty()) {
+        locals.push(no_file());
+        locals.extend(hidden);
     }
-    if input.options.strip != Strip::All {
-        add_globals(&mut table, input, true);
-        if input.options.stub_symbols == Some(true) {
-            add_stubs(&mut table, input);
-        }
+    let stubs = match input.options.stub_symbols {
+        Some(true) => stubs::named(resolved, input.layout),
+        _ => Vec::new(),
+    };
+    if !stubs.is_empty() {
+        locals.push(no_file());
+        locals.push(stub_symbols(&stubs));
     }
-    table.first_global = table.symbols.len() as u32;
-    if input.options.strip != Strip::All {
-        add_globals(&mut table, input, false);
-        add_versions(&mut table, input);
-    }
-    table
+    globals.push(versions(input));
+    SymbolTable::of_lists(resolved, outputs, locals, globals)
 }
 
 /// Builds the table again, since addresses have changed; `earlier` is that of the addresses before.
@@ -120,6 +137,24 @@ fn place_of(value: SymbolValue) -> Option<(OutputPlace, u64)> {
     }
 }
 
+/// The symbols of output sections, where there are any.
+fn sections(input: &TableInput<'_, '_>) -> SymbolList<'static> {
+    let mut list = SymbolList::new(Of::Sections);
+    let all_sections = input.arch.keeps_section_symbols && input.options.strip != Strip::All;
+    if all_sections || input.options.emit_relocations {
+        for &output in &input.layout.outputs.order {
+            let symbol = OutputSymbol {
+                value: input.layout.outputs.sections[output].address,
+                info: info(elf::STB_LOCAL.0, elf::STT_SECTION.0),
+                place: OutputPlace::Section(output),
+                ..null_symbol()
+            };
+            list.add(b"", symbol, output.index());
+        }
+    }
+    list
+}
+
 /// The objects of which any section is in the output: others have no local symbols there, nor a FILE
 /// symbol (bfd/elflink.c, `elf_link_input_bfd`, which only sees objects with sections).
 fn objects_in_output(input: &TableInput<'_, '_>) -> IdVec<ObjectId, bool> {
@@ -133,13 +168,15 @@ fn objects_in_output(input: &TableInput<'_, '_>) -> IdVec<ObjectId, bool> {
     found
 }
 
-fn add_locals(
-    table: &mut SymbolTable,
-    input: &TableInput<'_, '_>,
-    id: ObjectId,
-    object: &Object<'_>,
-) -> Vec<u32> {
-    let mut numbers = vec![0; object.first_global];
+/// The local symbols of an object.
+fn locals<'l>(input: &TableInput<'_, 'l>, id: ObjectId) -> SymbolList<'l> {
+    let object = &input.resolved.objects[id];
+    // Only relocations and moved tables ask for their numbers.
+    let is_numbered = input.options.emit_relocations || input.options.kallsyms.is_some();
+    let mut list = SymbolList::new(match is_numbered {
+        true => Of::Object(id),
+        false => Of::Nothing,
+    });
     let mut has_file_symbol = false;
     let locals = &object.symbols[..object.first_global];
     for (index, symbol) in locals.iter().enumerate().skip(1) {
@@ -151,33 +188,27 @@ fn add_locals(
                 _ => continue,
             },
         };
-        let value = in_thread_block(input.thread_block, symbol.symbol_type, value);
-        if symbol.symbol_type == elf::STT_SECTION.0 {
-            if let OutputPlace::Section(output) = place {
-                numbers[index] = table.section(output);
-            }
-            continue;
-        }
-        if !stays(input, id, symbol) {
+        // Sections have symbols already.
+        if symbol.symbol_type == elf::STT_SECTION.0 || !stays(input, id, symbol) {
             continue;
         }
         // As in relocatable output, every object's locals follow a FILE symbol.
         let is_file = symbol.symbol_type == elf::STT_FILE.0;
         if !is_file && !has_file_symbol {
-            table.add_file(&object.base_name);
+            list.add_file(&object.base_name);
         }
         has_file_symbol = true;
         let output = OutputSymbol {
-            value,
+            value: in_thread_block(input.thread_block, symbol.symbol_type, value),
             size: symbol.size,
             info: info(symbol.binding, symbol.symbol_type),
             other: symbol.other,
             place,
             ..null_symbol()
         };
-        numbers[index] = table.add(symbol.name, output);
+        list.add(symbol.name, output, index);
     }
-    numbers
+    list
 }
 
 /// Whether a local symbol is in the table (bfd/elflink.c, `elf_link_input_bfd`): by default those
@@ -198,69 +229,75 @@ fn stays(input: &TableInput<'_, '_>, object: ObjectId, symbol: &InputSymbol<'_>)
     }
 }
 
-/// Adds the globals that are local in the image, or those that are not.
-fn add_globals(table: &mut SymbolTable, input: &TableInput<'_, '_>, local: bool) {
-    let resolved = input.resolved;
-    let mut has_file_symbol = false;
-    for (id, global) in resolved.globals.iter_ids() {
-        let Some((place, value)) = place_of(input.values.global(id)) else {
-            continue;
-        };
-        let defined = place != OutputPlace::Undefined;
-        // A symbol of the script stays global for all that objects say of its visibility, and every
-        // symbol where nothing is linked at run time.
-        let of_section = defined && matches!(global.definition, Definition::Undefined { .. });
-        let hidden = match input.layout.symbols.get(&id) {
+/// Of these globals those that are local in the image, and those that are not.
+fn globals<'l>(input: &TableInput<'_, 'l>, ids: &[GlobalId]) -> (SymbolList<'l>, SymbolList<'l>) {
+    let (mut hidden, mut others) = (SymbolList::new(Of::Globals), SymbolList::new(Of::Globals));
+    for &id in ids {
+        let global = &input.resolved.globals[id];
+        if let Some((symbol, is_hidden)) = output_global(input, id, global) {
+            let list = if is_hidden { &mut hidden } else { &mut others };
+            list.add(global.name, symbol, id.index());
+        }
+    }
+    (hidden, others)
+}
+
+/// A global as the table has it, if it has it, and whether it is local in the image.
+fn output_global(
+    input: &TableInput<'_, '_>,
+    id: GlobalId,
+    global: &Global<'_>,
+) -> Option<(OutputSymbol, bool)> {
+    let (place, value) = place_of(input.values.global(id))?;
+    let defined = place != OutputPlace::Undefined;
+    if !defined && !stays_undefined(input, id) {
+        return None;
+    }
+    // A symbol of the script stays global for all that objects say of its visibility, and every
+    // symbol where nothing is linked at run time.
+    let by_script = input.layout.symbols.get(&id);
+    let of_section = defined && matches!(global.definition, Definition::Undefined { .. });
+    let hidden = defined
+        && match by_script {
             Some(symbol) => symbol.hidden || input.bindings.is_local(id, global.other),
             None if of_section => global.name.starts_with(b".") || global.name == HEADER_START,
             None => input.bindings.is_local(id, global.other),
         };
-        if (defined && hidden) != local {
-            continue;
-        }
-        let (weak, strong) = match global.definition {
-            Definition::Object { weak, binding, .. } => (weak, binding),
-            Definition::Undefined { weak } => (weak, elf::STB_GLOBAL.0),
-            _ => (false, elf::STB_GLOBAL.0),
-        };
-        if !defined && !stays_undefined(input, id) {
-            continue;
-        }
-        let is_weak = weak && !of_section && !input.layout.symbols.contains_key(&id);
-        let binding = match (local, is_weak) {
-            (true, _) => elf::STB_LOCAL.0,
-            (false, true) => elf::STB_WEAK.0,
-            (false, false) => strong,
-        };
-        if local && !has_file_symbol {
-            add_empty_file(table);
-            has_file_symbol = true;
-        }
-        let symbol_type = symbol_type(input, id);
-        let symbol = OutputSymbol {
-            value: in_thread_block(input.thread_block, symbol_type, value),
-            size: global.size,
-            info: info(binding, symbol_type),
-            // Visibility is for what other files can see (bfd/elflink.c, `elf_link_output_extsym`).
-            other: match (local, of_section) {
-                (true, _) => global.other & !3,
-                // What a section's name defines (bfd/elflink.c, `bfd_elf_define_start_stop`).
-                (false, true) if global.other & 3 == 0 => global.other | elf::STV_PROTECTED.0,
-                (false, _) => global.other,
-            },
-            place,
-            ..null_symbol()
-        };
-        table.add_global(id, global.name, symbol);
-    }
+    let (weak, strong) = match global.definition {
+        Definition::Object { weak, binding, .. } => (weak, binding),
+        Definition::Undefined { weak } => (weak, elf::STB_GLOBAL.0),
+        _ => (false, elf::STB_GLOBAL.0),
+    };
+    let is_weak = weak && !of_section && by_script.is_none();
+    let binding = match (hidden, is_weak) {
+        (true, _) => elf::STB_LOCAL.0,
+        (false, true) => elf::STB_WEAK.0,
+        (false, false) => strong,
+    };
+    // One to which the script gives another symbol's value takes its type (bfd's
+    // `bfd_copy_link_hash_symbol_type`).
+    let typed = by_script.and_then(|symbol| symbol.copy_of).unwrap_or(id);
+    let symbol_type = input.resolved.globals[typed].symbol_type;
+    let symbol = OutputSymbol {
+        value: in_thread_block(input.thread_block, symbol_type, value),
+        size: global.size,
+        info: info(binding, symbol_type),
+        // Visibility is for what other files can see (bfd/elflink.c, `elf_link_output_extsym`).
+        other: match (hidden, of_section) {
+            (true, _) => global.other & !3,
+            // What a section's name defines (bfd/elflink.c, `bfd_elf_define_start_stop`).
+            (false, true) if global.other & 3 == 0 => global.other | elf::STV_PROTECTED.0,
+            (false, _) => global.other,
+        },
+        place,
+        ..null_symbol()
+    };
+    Some((symbol, hidden))
 }
 
-/// Stubs are of no file either.
-fn add_stubs(table: &mut SymbolTable, input: &TableInput<'_, '_>) {
-    let stubs = stubs::named(input.resolved, input.layout);
-    if !stubs.is_empty() {
-        add_empty_file(table);
-    }
+/// The symbols of stubs.
+fn stub_symbols(stubs: &[stubs::NamedStub]) -> SymbolList<'_> {
+    let mut list = SymbolList::new(Of::Nothing);
     for stub in stubs {
         let symbol = OutputSymbol {
             value: stub.address,
@@ -269,28 +306,23 @@ fn add_stubs(table: &mut SymbolTable, input: &TableInput<'_, '_>) {
             place: OutputPlace::Section(stub.output),
             ..null_symbol()
         };
-        table.add(&stub.name, symbol);
+        list.add(&stub.name, symbol, 0);
     }
+    list
 }
 
-/// What is local in the output and global in the inputs is of no file: a FILE symbol without a name
-/// says so, where others precede it (bfd/elflink.c, `elf_link_output_extsym`).
-fn add_empty_file(table: &mut SymbolTable) {
-    let file = info(elf::STB_LOCAL.0, elf::STT_FILE.0);
-    if table.symbols.iter().any(|symbol| symbol.info == file) {
-        table.add_file(b"");
-    }
-}
-
-fn add_versions(table: &mut SymbolTable, input: &TableInput<'_, '_>) {
+/// The names of versions.
+fn versions<'l>(input: &TableInput<'_, 'l>) -> SymbolList<'l> {
+    let mut list = SymbolList::new(Of::Nothing);
     for name in input.versions {
         let symbol = OutputSymbol {
             info: info(elf::STB_GLOBAL.0, elf::STT_OBJECT.0),
             place: OutputPlace::Absolute,
             ..null_symbol()
         };
-        table.add(name, symbol);
+        list.add(name, symbol, 0);
     }
+    list
 }
 
 /// Whether a symbol is in the table that nothing defines (bfd/elflink.c, `elf_link_output_extsym`):
@@ -307,15 +339,4 @@ fn in_thread_block(block: u64, symbol_type: u8, address: u64) -> u64 {
         true => address.wrapping_sub(block),
         false => address,
     }
-}
-
-/// A symbol to which the script gives another symbol's value takes its type (bfd's
-/// `bfd_copy_link_hash_symbol_type`).
-fn symbol_type(input: &TableInput<'_, '_>, id: GlobalId) -> u8 {
-    let source = input
-        .layout
-        .symbols
-        .get(&id)
-        .and_then(|symbol| symbol.copy_of);
-    input.resolved.globals[source.unwrap_or(id)].symbol_type
 }

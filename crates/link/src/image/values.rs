@@ -62,10 +62,10 @@ impl<'a, 'l> Values<'a, 'l> {
             globals: IdVec::default(),
             symbols: IdVec::default(),
         };
-        for id in resolved.globals.ids() {
-            let value = values.compute_global(id);
-            values.globals.push(value);
-        }
+        let globals: Vec<GlobalId> = resolved.globals.ids().collect();
+        let globals = globals.into_par_iter();
+        let globals: Vec<SymbolValue> = globals.map(|id| values.compute_global(id)).collect();
+        values.globals = globals.into_iter().collect();
         let objects: Vec<ObjectId> = resolved.objects.ids().collect();
         let of_object = |object: ObjectId| {
             let count = resolved.objects[object].symbols.len() as u32;

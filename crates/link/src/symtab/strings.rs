@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use rayon::prelude::*;
 
 /// Bytes of the name of a symbol with its zero, about (20 in Linux on PA-RISC, 22 on x86-64).
 const USUAL_LENGTH: usize = 24;
@@ -28,6 +29,15 @@ impl Strings {
         Self {
             bytes,
             offsets: HashTable::with_capacity(count),
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// A table that is known already, and to which nothing is added.
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            offsets: HashTable::new(),
             hasher: RandomState::default(),
         }
     }
@@ -96,9 +106,108 @@ fn string_at(bytes: &[u8], at: u32) -> &[u8] {
     &string[..memchr::memchr(0, string).unwrap_or(string.len())]
 }
 
+/// The parts that strings are divided into by their hashes, for threads to look for equal ones.
+const PARTS: usize = 64;
+
+/// Strings whose bytes are copied together.
+const COPIED_TOGETHER: usize = 4096;
+
+/// One table of all these strings, on all threads: its bytes, and the offset of each string. Equal strings
+/// are stored once, in the order of their first; the table is what [`Strings::add`] makes of them.
+pub(super) fn join(strings: &[&[u8]]) -> (Vec<u8>, Vec<u32>) {
+    let firsts = first_equals(strings);
+    let mut offsets: Vec<u32> = Vec::with_capacity(strings.len());
+    let mut size = 1;
+    for (number, (string, &first)) in (0..).zip(strings.iter().zip(&firsts)) {
+        let offset = match first == number {
+            _ if string.is_empty() => 0,
+            false => offsets[first as usize],
+            true => size,
+        };
+        if offset == size {
+            size += string.len() as u32 + 1;
+        }
+        offsets.push(offset);
+    }
+    let mut bytes = vec![0; size as usize];
+    let mut rest = &mut bytes[..];
+    let mut copies = Vec::with_capacity(strings.len() / COPIED_TOGETHER + 1);
+    let mut start = 0;
+    let numbers: Vec<u32> = (0..strings.len() as u32).collect();
+    let is_first = |number: u32| {
+        firsts[number as usize] == number && !strings[number as usize].is_empty()
+    };
+    for numbers in numbers.chunks(COPIED_TOGETHER) {
+        let last = numbers.iter().rev().find(|&&number| is_first(number));
+        let Some(&last) = last else { continue };
+        let end = offsets[last as usize] as usize + strings[last as usize].len() + 1;
+        let (own, behind) = rest.split_at_mut(end - start);
+        copies.push((numbers, start, own));
+        (rest, start) = (behind, end);
+    }
+    copies.into_par_iter().for_each(|(numbers, start, own)| {
+        for &number in numbers.iter().filter(|&&number| is_first(number)) {
+            let at = offsets[number as usize] as usize - start;
+            let string = strings[number as usize];
+            own[at..at + string.len()].copy_from_slice(string);
+        }
+    });
+    (bytes, offsets)
+}
+
+/// For each string the number of the first that is equal.
+fn first_equals(strings: &[&[u8]]) -> Vec<u32> {
+    let hasher = RandomState::default();
+    let hashes: Vec<u64> = strings
+        .par_iter()
+        .map(|string| hasher.hash_one(string))
+        .collect();
+    let room = strings.len() / PARTS * 2;
+    let mut parts: [Vec<u32>; PARTS] = std::array::from_fn(|_| Vec::with_capacity(room));
+    for (number, hash) in (0..).zip(&hashes) {
+        // Tables look at the other bits.
+        parts[(hash >> 32) as usize % PARTS].push(number);
+    }
+    let repeated = |part: &Vec<u32>| {
+        let mut found = HashTable::with_capacity(part.len());
+        let mut repeated = Vec::new();
+        for &number in part {
+            let string = strings[number as usize];
+            let is_equal = |&other: &u32| strings[other as usize] == string;
+            match found.find(hashes[number as usize], is_equal) {
+                Some(&first) => repeated.push((number, first)),
+                None => {
+                    found.insert_unique(hashes[number as usize], number, |&other| {
+                        hashes[other as usize]
+                    });
+                }
+            }
+        }
+        repeated
+    };
+    let repeated: Vec<Vec<(u32, u32)>> = parts.par_iter().map(repeated).collect();
+    let mut firsts: Vec<u32> = (0..strings.len() as u32).collect();
+    for (number, first) in repeated.into_iter().flatten() {
+        firsts[number as usize] = first;
+    }
+    firsts
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Strings;
+    use super::{Strings, join};
+
+    #[test]
+    fn strings_joined_at_once_make_the_same_table() {
+        let made: Vec<String> = (0..20_000).map(|n: u32| format!("s{}", n * n % 7919)).collect();
+        let mut names: Vec<&[u8]> = made.iter().map(String::as_bytes).collect();
+        names.insert(0, b"");
+        names.insert(9000, b"");
+        let mut strings = Strings::new();
+        let offsets: Vec<u32> = names.iter().map(|name| strings.add(name)).collect();
+        assert_eq!(join(&names), (strings.bytes().to_vec(), offsets));
+        assert_eq!(join(&[]), (vec![0], vec![]));
+    }
 
     #[test]
     fn strings_are_stored_once() {

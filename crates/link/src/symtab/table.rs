@@ -33,7 +33,7 @@ pub(crate) enum OutputPlace {
 }
 
 /// A symbol of which nothing is said yet; the first of every table.
-pub(crate) fn null_symbol() -> OutputSymbol {
+pub(crate) const fn null_symbol() -> OutputSymbol {
     OutputSymbol {
         name: 0,
         value: 0,
@@ -45,7 +45,7 @@ pub(crate) fn null_symbol() -> OutputSymbol {
 }
 
 /// `st_info` (ELF gABI chapter 4).
-pub(crate) fn info(binding: u8, symbol_type: u8) -> u8 {
+pub(crate) const fn info(binding: u8, symbol_type: u8) -> u8 {
     binding << 4 | symbol_type & 0xf
 }
 
@@ -71,9 +71,9 @@ pub(crate) struct SymbolTable {
     pub first_global: u32,
     /// The names.
     pub strings: Strings,
-    sections: IdVec<OutputId, u32>,
-    locals: IdVec<ObjectId, Vec<u32>>,
-    globals: IdVec<GlobalId, u32>,
+    pub(super) sections: IdVec<OutputId, u32>,
+    pub(super) locals: IdVec<ObjectId, Vec<u32>>,
+    pub(super) globals: IdVec<GlobalId, u32>,
 }
 
 impl SymbolTable {

@@ -262,9 +262,13 @@ fn all_reach(layouter: &Layouter<'_, '_>, sites: &IdVec<OutputId, Sites>) -> boo
 
 fn remove_islands(layouter: &mut Layouter<'_, '_>) {
     layouter.layout.islands.islands.clear();
-    for section in layouter.layout.outputs.sections.iter_mut() {
-        section
-            .pieces
-            .retain(|piece| !matches!(piece, Piece::Island(_)));
+    let is_island = |piece: &Piece| matches!(piece, Piece::Island(_));
+    for output in layouter.layout.outputs.sections.ids() {
+        let section = &mut layouter.layout.outputs.sections[output];
+        if section.pieces.iter().any(is_island) {
+            let mut pieces = std::mem::take(&mut section.pieces);
+            pieces.retain(|piece| !is_island(piece));
+            layouter.set_pieces(output, pieces);
+        }
     }
 }

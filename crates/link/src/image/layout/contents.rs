@@ -1,5 +1,6 @@
 //! What stands in an output section: offsets of inputs, statements, fills.
 
+use super::runs::RunStart;
 use super::*;
 
 impl<'a> Layouter<'a, '_> {
@@ -19,43 +20,32 @@ impl<'a> Layouter<'a, '_> {
         let mut end = address;
         let mut size = 0;
         let pieces = std::mem::take(&mut self.layout.outputs.sections[output].pieces);
-        for piece in &pieces {
-            match *piece {
-                Piece::Section(input) => {
-                    if self.ignored[output] || self.is_gone(input) {
-                        self.layout
-                            .placements
-                            .set_offset(input, end.wrapping_sub(address));
-                        continue;
-                    }
-                    let (input_size, align) = self.extent(input, subalign);
-                    let section = &mut self.layout.outputs.sections[output];
-                    section.align = section.align.max(align);
-                    let start = eval::align_up(end, align);
-                    self.gap(output, address, (end, start), fill);
-                    self.layout
-                        .placements
-                        .set_offset(input, start.wrapping_sub(address));
-                    end = start
-                        .checked_add(input_size)
-                        .ok_or_else(|| too_large(&self.layout.outputs.sections[output]))?;
-                    size = end.wrapping_sub(address);
-                }
-                Piece::Island(number) => {
-                    let start = eval::align_up(end, self.layout.islands.align());
-                    self.gap(output, address, (end, start), fill);
-                    self.layout.islands.islands[number as usize].offset =
-                        start.wrapping_sub(address);
-                    end = start.wrapping_add(self.layout.islands.size(number));
-                    size = end.wrapping_sub(address);
-                }
+        let mut at = 0;
+        while let Some(piece) = pieces.get(at) {
+            let before = end;
+            let moved = match *piece {
                 Piece::Statement(number) => {
-                    let before = end;
                     self.inner_statement(number, output, address, &mut end, &mut fill)?;
-                    if end != before {
-                        size = end.wrapping_sub(address);
-                    }
+                    at += 1;
+                    end != before
                 }
+                Piece::Section(_) | Piece::Island(_) => {
+                    let start = RunStart {
+                        output,
+                        address,
+                        offset: end.wrapping_sub(address),
+                        subalign,
+                        fill,
+                        ignored: self.ignored[output],
+                    };
+                    let placed = self.place_run(&pieces, at, start)?;
+                    end = address.wrapping_add(placed.end);
+                    at = placed.next;
+                    placed.any
+                }
+            };
+            if moved {
+                size = end.wrapping_sub(address);
             }
         }
         self.layout.outputs.sections[output].pieces = pieces;
@@ -231,12 +221,4 @@ fn is_zero_move(assignment: &Assignment, value: Option<Value>) -> bool {
         _ => false,
     };
     trivial && value.is_some_and(|value| value.value == 0)
-}
-
-fn too_large(section: &crate::output::OutputSection<'_>) -> LinkError {
-    LinkError::BadSection {
-        file: "output".to_owned(),
-        section: String::from_utf8_lossy(section.name).into_owned(),
-        what: "its inputs are larger together than an address can tell".to_owned(),
-    }
 }

@@ -47,9 +47,10 @@ impl<'a> Layouter<'a, '_> {
                 self.sort_part(part);
             }
         }
-        let section = &mut self.layout.outputs.sections[output];
-        let moved = pieces != section.pieces;
-        section.pieces = pieces;
+        let moved = pieces != self.layout.outputs.sections[output].pieces;
+        if moved {
+            self.set_pieces(output, pieces);
+        }
         moved
     }
 

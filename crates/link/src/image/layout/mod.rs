@@ -9,6 +9,7 @@ mod link_order;
 mod load_address;
 mod pass;
 mod prepare;
+mod runs;
 
 pub(super) use prepare::apply_section_types;
 
@@ -23,6 +24,7 @@ use klink_script::{
 };
 
 use self::pass::after_end;
+use self::runs::Run;
 use super::data_segment::DataSegment;
 use super::merged::Merges;
 use super::regions::{DEFAULT, RegionId, Regions};
@@ -220,6 +222,8 @@ pub(super) struct Layouter<'a, 'l> {
     /// For each item, whether the symbol `_end` is assigned before it.
     after_end: Vec<bool>,
     seen: IdVec<OutputId, u32>,
+    /// The runs of each section as they were placed last, in order.
+    runs: IdVec<OutputId, Vec<Run>>,
     phdrs: segments::Phdrs,
     /// Assertions that do not hold: they are all told.
     failures: Vec<LinkError>,
@@ -286,6 +290,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             current_section: None,
             prefer_next: false,
             seen: IdVec::filled(0, count),
+            runs: IdVec::filled(Vec::new(), count),
             phdrs: segments::Phdrs::default(),
             layout: ImageLayout {
                 outputs: assigned.outputs,

@@ -222,7 +222,7 @@ impl Question {
                 other => placed.push(other),
             }
         }
-        layouter.layout.outputs.sections[self.output].pieces = placed;
+        layouter.set_pieces(self.output, placed);
     }
 
     /// Makes an island, and gives its number.

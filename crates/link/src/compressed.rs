@@ -49,7 +49,8 @@ enum Method {
 /// [`LinkError::BadSection`] for what cannot be unpacked, or has relocations behind its end.
 pub(crate) fn unpack<'a>(resolved: &mut Resolved<'a>, storage: &'a Storage) -> Result<()> {
     let mut all = Vec::new();
-    for (id, object) in resolved.objects.iter_ids() {
+    let objects = resolved.objects.iter_ids();
+    for (id, object) in objects.filter(|(_, object)| object.rarities.packed) {
         for (number, section) in object.sections.iter().enumerate() {
             if section.kind == SectionKind::Content && is_packed(section) {
                 let packed = packed(section, object.ident.is_64, object.ident.big_endian);

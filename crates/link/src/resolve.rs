@@ -8,7 +8,7 @@ use object::elf;
 use crate::error::LinkError;
 use crate::gc::Garbage;
 use crate::id::{GlobalId, Id, IdVec, ObjectId, SectionId};
-use crate::input::{InputSymbol, Object, RawRelocation, SectionKind, SymbolPlace};
+use crate::input::{InputSymbol, Object, RawRelocation, SymbolPlace};
 
 /// A global symbol of the link.
 #[derive(Clone, Copy, Debug)]
@@ -410,12 +410,11 @@ impl<'a> Resolved<'a> {
                 }
             }
         }
+        if !object.rarities.link_once {
+            return;
+        }
         for (index, section) in object.sections.iter().enumerate() {
-            if section.group.is_none()
-                && section.kind == SectionKind::Content
-                && section.name.starts_with(b".gnu.linkonce")
-                && *self.link_once.entry(section.name).or_insert(id) != id
-            {
+            if section.is_link_once() && *self.link_once.entry(section.name).or_insert(id) != id {
                 self.discarded[SectionId::from_index(first as usize + index)] = true;
             }
         }

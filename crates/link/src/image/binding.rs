@@ -55,7 +55,7 @@ impl Bindings {
             forced_local: IdVec::filled(false, count),
             is_section_bound: IdVec::default(),
             entries: IdVec::filled(1, count),
-            has_indirect: resolved.objects.iter().any(|it| it.has_indirect),
+            has_indirect: resolved.objects.iter().any(|it| it.rarities.indirect),
         };
         for global in resolved.globals.iter() {
             let name = global.name;

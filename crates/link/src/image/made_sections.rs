@@ -260,7 +260,7 @@ impl MadeSections {
             }
         }
         // GNU ld has a PLT for the purpose in a position-independent output, and no such sections.
-        let has_indirect = || resolved.objects.iter().any(|it| it.has_indirect);
+        let has_indirect = || resolved.objects.iter().any(|it| it.rarities.indirect);
         if !is_dynamic(options) || has_indirect() {
             let mut stubs = row(MadePart::IndirectStubs, ".iplt", bits, CODE);
             stubs.align = 1;

@@ -24,7 +24,14 @@ pub(crate) struct Member<'a> {
 enum Place<'a> {
     Inside(&'a [u8]),
     /// A thin archive's member is a file of its own, relative to the archive's folder.
-    Outside(PathBuf),
+    Outside(OutsideFile),
+}
+
+/// A file that an archive names.
+pub(super) struct OutsideFile {
+    pub path: PathBuf,
+    /// Its size in bytes when the archive was made.
+    pub size: u64,
 }
 
 impl Member<'_> {
@@ -70,7 +77,10 @@ impl<'a> Archive<'a> {
                 });
             }
             let place = if archive.is_thin() {
-                Place::Outside(folder.join(path_from_bytes(name)))
+                Place::Outside(OutsideFile {
+                    path: folder.join(path_from_bytes(name)),
+                    size: member.size(),
+                })
             } else {
                 Place::Inside(member.data(data).map_err(bad)?)
             };
@@ -105,17 +115,20 @@ impl<'a> Archive<'a> {
 
 /// The bytes of all members; those of a thin archive are read from their files, on several threads.
 pub(crate) fn all_bytes<'a>(members: &[Member<'a>], files: &'a Files) -> Result<Vec<&'a [u8]>> {
-    let paths: Vec<&Path> = members
+    let outside: Vec<&OutsideFile> = members
         .iter()
         .filter_map(|member| match &member.place {
             Place::Inside(_) => None,
-            Place::Outside(path) => Some(path.as_path()),
+            Place::Outside(file) => Some(file),
         })
         .collect();
-    let mut opened = files.open_all(&paths).into_iter();
+    let mut opened = files.open_all(&outside).into_iter();
     let bytes_of = |member: &Member<'a>| match &member.place {
         Place::Inside(bytes) => Ok(*bytes),
-        Place::Outside(path) => member.named(opened.next().unwrap_or_else(|| files.open(path))),
+        Place::Outside(file) => {
+            let opened = opened.next();
+            member.named(opened.unwrap_or_else(|| files.open(&file.path)))
+        }
     };
     members.iter().map(bytes_of).collect()
 }
@@ -126,7 +139,7 @@ impl<'a> Member<'a> {
         match &self.place {
             Place::Inside(bytes) => Ok(bytes),
             // The path alone would not tell which archive named it.
-            Place::Outside(path) => self.named(files.open(path)),
+            Place::Outside(file) => self.named(files.open(&file.path)),
         }
     }
 

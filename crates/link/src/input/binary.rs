@@ -74,6 +74,6 @@ pub(crate) fn wrap<'a>(
         ],
         first_global: 1,
         groups: Vec::new(),
-        has_indirect: false,
+        rarities: crate::input::Rarities::default(),
     }
 }

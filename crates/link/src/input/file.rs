@@ -2,7 +2,7 @@
 //! still bring in more.
 #![allow(unsafe_code)] // the one host boundary of this crate: mapping a file
 
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileTypeExt;
@@ -13,6 +13,7 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use typed_arena::Arena;
 
+use super::archive::OutsideFile;
 use crate::buffer::Buffer;
 use crate::error::{LinkError, Result};
 
@@ -81,16 +82,8 @@ pub(crate) fn read_path(path: &Path) -> io::Result<Vec<u8>> {
     read_whole(file, &metadata)
 }
 
-/// The size of a file that is read rather than mapped, in bytes; 0 for all others.
-fn small_size(path: &Path) -> usize {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() < MAP_FROM => metadata.len() as usize,
-        _ => 0,
-    }
-}
-
-/// Reads as many bytes of a file as there is room for.
-fn fill(path: &Path, room: &mut [u8]) -> Result<()> {
+/// Reads all of a file for which there is this room. `false`: it is not a file of this size.
+fn fill(path: &Path, room: &mut [u8]) -> Result<bool> {
     let error = |action| {
         move |source| LinkError::Io {
             action,
@@ -99,7 +92,12 @@ fn fill(path: &Path, room: &mut [u8]) -> Result<()> {
         }
     };
     let mut file = File::open(path).map_err(error("open"))?;
-    file.read_exact(room).map_err(error("read"))
+    let metadata = file.metadata().map_err(error("read"))?;
+    let fits = metadata.is_file() && metadata.len() == room.len() as u64;
+    if fits {
+        file.read_exact(room).map_err(error("read"))?;
+    }
+    Ok(fits)
 }
 
 /// All files of a link.
@@ -121,38 +119,41 @@ impl Files {
     ///
     /// Small files share one block of memory: memory for each would cost more faults and calls of the
     /// system than the files have pages.
-    pub(crate) fn open_all(&self, paths: &[&Path]) -> Vec<Result<&FileData>> {
-        let sizes: Vec<usize> = paths.par_iter().map(|path| small_size(path)).collect();
+    pub(super) fn open_all(&self, files: &[&OutsideFile]) -> Vec<Result<&FileData>> {
+        // The archive knows how large they were, which hardly ever changes: to ask the system takes as
+        // long as to read them.
+        let small = |file: &&OutsideFile| if file.size < MAP_FROM { file.size } else { 0 };
+        let sizes: Vec<usize> = files.iter().map(|file| small(file) as usize).collect();
         let mut block = Buffer::zeroed(sizes.iter().sum());
-        let mut jobs = Vec::with_capacity(paths.len());
+        let mut jobs = Vec::with_capacity(files.len());
         let mut rest: &mut [u8] = &mut block;
-        for (&path, &size) in paths.iter().zip(&sizes) {
+        for (file, &size) in files.iter().zip(&sizes) {
             let (own, behind) = rest.split_at_mut(size);
-            jobs.push((path, own));
+            jobs.push((file.path.as_path(), own));
             rest = behind;
         }
         let read: Vec<Result<Option<FileData>>> = jobs
             .into_par_iter()
-            .map(|(path, own)| match own.len() {
-                0 => Self::read(path).map(Some),
-                _ => fill(path, own).map(|()| None),
+            .map(|(path, own)| match !own.is_empty() && fill(path, own)? {
+                true => Ok(None),
+                false => Self::read(path).map(Some),
             })
             .collect();
         let block = Arc::new(block);
         let mut at = 0;
-        let mut files = Vec::with_capacity(paths.len());
-        for ((&path, size), file) in paths.iter().zip(sizes).zip(read) {
+        let mut opened = Vec::with_capacity(files.len());
+        for ((file, size), data) in files.iter().zip(sizes).zip(read) {
             let range = at..at + size;
             at = range.end;
-            files.push(file.map(|file| {
+            opened.push(data.map(|data| {
                 let shared = || FileData {
-                    path: path.to_path_buf(),
+                    path: file.path.clone(),
                     bytes: Bytes::Shared(Arc::clone(&block), range),
                 };
-                &*self.arena.alloc(file.unwrap_or_else(shared))
+                &*self.arena.alloc(data.unwrap_or_else(shared))
             }));
         }
-        files
+        opened
     }
 
     fn read(path: &Path) -> Result<FileData> {

@@ -4,7 +4,9 @@
 use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, elf};
 
-use super::object_file::{ElfIdent, InputSection, InputSymbol, Object, SectionKind, SymbolPlace};
+use super::object_file::{
+    ElfIdent, InputSection, InputSymbol, Object, Rarities, SectionKind, SymbolPlace,
+};
 use crate::error::{LinkError, Result};
 
 /// Reads the global symbols of a file, as absolute ones.
@@ -88,7 +90,7 @@ fn read<'a, E: FileHeader<Endian = Endianness>>(
         symbols,
         first_global: 1,
         groups: Vec::new(),
-        has_indirect: false,
+        rarities: Rarities::default(),
         name,
     })
 }

@@ -11,7 +11,7 @@ pub(crate) use file::read_path;
 pub use file::{FileData, Files};
 pub use load::Storage;
 pub(crate) use load::{first_object, load_inputs};
-pub(crate) use object_file::{ElfIdent, SHF_MASK_OS_AND_PROCESSOR};
+pub(crate) use object_file::{ElfIdent, Rarities, SHF_MASK_OS_AND_PROCESSOR};
 pub use object_file::{
     Group, InputSection, InputSymbol, Object, RawRelocation, Relocations, SectionKind, SymbolPlace,
 };

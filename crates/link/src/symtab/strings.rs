@@ -134,9 +134,8 @@ pub(super) fn join(strings: &[&[u8]]) -> (Vec<u8>, Vec<u32>) {
     let mut copies = Vec::with_capacity(strings.len() / COPIED_TOGETHER + 1);
     let mut start = 0;
     let numbers: Vec<u32> = (0..strings.len() as u32).collect();
-    let is_first = |number: u32| {
-        firsts[number as usize] == number && !strings[number as usize].is_empty()
-    };
+    let is_first =
+        |number: u32| firsts[number as usize] == number && !strings[number as usize].is_empty();
     for numbers in numbers.chunks(COPIED_TOGETHER) {
         let last = numbers.iter().rev().find(|&&number| is_first(number));
         let Some(&last) = last else { continue };
@@ -199,7 +198,9 @@ mod tests {
 
     #[test]
     fn strings_joined_at_once_make_the_same_table() {
-        let made: Vec<String> = (0..20_000).map(|n: u32| format!("s{}", n * n % 7919)).collect();
+        let made: Vec<String> = (0..20_000)
+            .map(|n: u32| format!("s{}", n * n % 7919))
+            .collect();
         let mut names: Vec<&[u8]> = made.iter().map(String::as_bytes).collect();
         names.insert(0, b"");
         names.insert(9000, b"");

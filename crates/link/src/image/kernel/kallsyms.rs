@@ -23,7 +23,7 @@ use crate::image::contents::MadeContents;
 use crate::image::layout::{ImageLayout, LateSizes, Layouter};
 use crate::image::made_sections::is_dynamic;
 use crate::input::{
-    ElfIdent, InputSection, InputSymbol, Object, RawRelocation, Relocations, SectionKind,
+    ElfIdent, InputSection, InputSymbol, Object, Rarities, RawRelocation, Relocations, SectionKind,
     SymbolPlace,
 };
 use crate::options::{KallsymsOptions, Options};
@@ -101,7 +101,7 @@ impl KallsymsObject {
             symbols: symbols(&parts, names),
             first_global: FIRST_PART as usize,
             groups: Vec::new(),
-            has_indirect: false,
+            rarities: Rarities::default(),
         });
         let sections = (1..).map(|index| resolved.section_id(object, index));
         Ok(Some(Self {

@@ -351,7 +351,11 @@ fn behind_assignments(
 
 fn is_candidate(resolved: &Resolved<'_>, options: &Options, id: SectionId) -> bool {
     let section = resolved.section(id);
-    let stripped = options.strip != Strip::None && Traits::of(section).contains(Traits::DEBUGGING);
+    // Most that are none have no contents: to look at their names would take longer than this.
+    if section.kind != SectionKind::Content || resolved.is_discarded(id) {
+        return false;
+    }
+    let traits = Traits::of(section);
     // SHF_EXCLUDE counts in relocatable output for debugging sections only (ld/ldlang.c,
     // lang_gc_sections).
     let excluding = if options.relocatable() {
@@ -359,8 +363,8 @@ fn is_candidate(resolved: &Resolved<'_>, options: &Options, id: SectionId) -> bo
     } else {
         Traits::EXCLUDE
     };
-    let excluded = Traits::of(section).contains(excluding);
-    section.kind == SectionKind::Content && !resolved.is_discarded(id) && !stripped && !excluded
+    let stripped = options.strip != Strip::None && traits.contains(Traits::DEBUGGING);
+    !stripped && !traits.contains(excluding)
 }
 
 /// Which input sections never share an output section.
@@ -465,6 +469,9 @@ pub(crate) fn matches_pattern(
     section: &SectionRule,
     id: SectionId,
 ) -> bool {
+    if inputs.file.takes_all() && inputs.exclude.is_empty() && section.exclude.is_empty() {
+        return true;
+    }
     let (object, _) = resolved.section_place(id);
     let (archive, file) = resolved.objects[object].archive_and_file();
     inputs.file.matches(archive, file)
@@ -493,6 +500,13 @@ fn first_broken(
             sections.all(|&(id, _)| Traits::of(resolved.section(id)).contains(Traits::READ_ONLY));
         all_read_only != (constraint == Constraint::OnlyIfReadOnly)
     })
+}
+
+/// The section that one is about, the one which that is about, and so on.
+fn links_of(resolved: &Resolved<'_>, id: SectionId) -> impl Iterator<Item = SectionId> {
+    let first = resolved.linked_to(id);
+    let count = resolved.section_count();
+    std::iter::successors(first, |&id| resolved.linked_to(id)).take(count)
 }
 
 struct Assignment<'a, 'r> {
@@ -658,14 +672,13 @@ impl<'a> Assignment<'a, '_> {
         candidates: &[SectionId],
         script_placed: &IdVec<SectionId, bool>,
     ) {
+        let (resolved, placements) = (self.resolved, &self.placements);
         let is_dropped = |id: SectionId| {
-            script_placed[id] && self.placements.output(id).is_none()
-                || self.resolved.is_discarded(id)
+            script_placed[id] && placements.output(id).is_none() || resolved.is_discarded(id)
         };
+        let candidates = candidates.par_iter().copied();
         let about_dropped: Vec<SectionId> = candidates
-            .iter()
-            .copied()
-            .filter(|&id| self.links_of(id).any(is_dropped))
+            .filter(|&id| links_of(resolved, id).any(is_dropped))
             .collect();
         for id in about_dropped {
             if let Some(output) = self.placements.output(id) {
@@ -678,13 +691,6 @@ impl<'a> Assignment<'a, '_> {
 
     fn is_about_discarded(&self, id: SectionId) -> bool {
         self.about_discarded.contains(&id)
-    }
-
-    /// The section that one is about, the one which that is about, and so on.
-    fn links_of(&self, id: SectionId) -> impl Iterator<Item = SectionId> + '_ {
-        let first = self.resolved.linked_to(id);
-        let count = self.resolved.section_count();
-        std::iter::successors(first, |&id| self.resolved.linked_to(id)).take(count)
     }
 
     fn add(&mut self, id: SectionId, output: OutputId) {

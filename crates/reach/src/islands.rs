@@ -5,7 +5,7 @@ use crate::demands::{self, Demand, Demands, Freedom, Lean, OpenSlots, Span, swee
 use crate::graph::{CallId, Graph, TargetId, UnitId};
 use crate::layout::{Layout, SlotId};
 use crate::lists::Lists;
-use crate::problem::Unreached;
+use crate::problem::{Reorder, Unreached};
 use crate::work::{self, Part};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -33,9 +33,11 @@ impl Rounds {
     /// In a large text, what more rounds gain is lost in the average (measured on PA-RISC's vmlinux:
     /// 3 stubs of 6,886, for a third of the time).
     fn of(graph: &Graph<'_>) -> Self {
-        match graph.problem.branches.len() {
-            0..=LARGE => Self::MANY,
-            _ => Self::FEW,
+        let is_large = graph.problem.branches.len() >= LARGE;
+        // To look for an order takes much longer than all rounds.
+        match is_large && graph.problem.reorder == Reorder::Keep {
+            true => Self::FEW,
+            false => Self::MANY,
         }
     }
 }

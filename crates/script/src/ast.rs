@@ -416,6 +416,11 @@ impl FilePattern {
         }
     }
 
+    /// Whether the pattern takes every file.
+    pub fn takes_all(&self) -> bool {
+        matches!(self, FilePattern::File(pattern) if pattern.as_str() == "*")
+    }
+
     /// Whether the pattern takes a file: a member (`archive` is its archive's
     /// name) or a file of its own (`None`). Names are compared as given: pass
     /// them as the command line and the archive spell them.

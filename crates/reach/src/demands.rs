@@ -77,11 +77,11 @@ pub(crate) struct Span {
 
 impl Demands {
     pub(crate) fn new(graph: &Graph<'_>, layout: &Layout, part: &Part) -> Self {
-        let (list, tight) = (Vec::new(), Vec::new());
+        let list = Vec::with_capacity(graph.calls_of(part).len());
         let mut demands = Self {
             targets: part.clone(),
             list,
-            tight,
+            tight: Vec::new(),
             spans: Vec::new(),
             unreached: Vec::new(),
         };
@@ -125,6 +125,11 @@ impl Demands {
                 stubs,
             });
         }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
     }
 
     pub(crate) fn of(&self, span: usize) -> &[Demand] {

@@ -228,6 +228,7 @@ impl Routes {
         let slots = demands::choose_slots(&demands, layout, freedom, lean);
         let of_part = |demands: &Demands| {
             let mut routes = PartRoutes::new(demands.targets.clone());
+            routes.ways.reserve(demands.len());
             for span in 0..demands.spans.len() {
                 routes.serve(graph, layout, demands, span, &slots, lean);
             }
@@ -455,6 +456,8 @@ impl PartRoutes {
             old_ways[way.call.index() - calls.start] = Some(way.stub);
         }
         let mut routes = Self::new(self.targets.clone());
+        routes.stubs.reserve(self.stubs.len());
+        routes.ways.reserve(self.ways.len());
         let mut old = 0;
         for target in work::targets(&self.targets) {
             let (own, old_own) = (routes.stubs.len(), old);

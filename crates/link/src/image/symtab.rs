@@ -179,6 +179,7 @@ fn locals<'l>(input: &TableInput<'_, 'l>, id: ObjectId) -> SymbolList<'l> {
     });
     let mut has_file_symbol = false;
     let locals = &object.symbols[..object.first_global];
+    list.reserve(locals.len());
     for (index, symbol) in locals.iter().enumerate().skip(1) {
         let (place, value) = match symbol.place {
             SymbolPlace::Undefined | SymbolPlace::Common => continue,
@@ -232,6 +233,7 @@ fn stays(input: &TableInput<'_, '_>, object: ObjectId, symbol: &InputSymbol<'_>)
 /// Of these globals those that are local in the image, and those that are not.
 fn globals<'l>(input: &TableInput<'_, 'l>, ids: &[GlobalId]) -> (SymbolList<'l>, SymbolList<'l>) {
     let (mut hidden, mut others) = (SymbolList::new(Of::Globals), SymbolList::new(Of::Globals));
+    others.reserve(ids.len());
     for &id in ids {
         let global = &input.resolved.globals[id];
         if let Some((symbol, is_hidden)) = output_global(input, id, global) {

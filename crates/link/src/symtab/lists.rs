@@ -43,6 +43,13 @@ impl<'a> SymbolList<'a> {
         }
     }
 
+    /// Makes room for some more symbols.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        self.names.reserve(count);
+        self.symbols.reserve(count);
+        self.sources.reserve(count);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.symbols.is_empty()
     }

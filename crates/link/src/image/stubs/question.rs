@@ -141,7 +141,7 @@ impl Question {
             Some((branch, site.target))
         };
         let of_part = |part: &Vec<Site>| {
-            let (mut branches, mut outside) = (Vec::new(), Vec::new());
+            let (mut branches, mut outside) = (Vec::with_capacity(part.len()), Vec::new());
             for (branch, target) in part.iter().filter_map(branch) {
                 branches.push(branch);
                 if let reach::Target::Fixed(offset) = branch.target {

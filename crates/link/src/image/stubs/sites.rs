@@ -28,6 +28,9 @@ pub(super) struct Sites {
 /// Input sections whose branches are found at a time: in kernels each has some ten.
 const INPUTS_OF_A_PART: usize = 256;
 
+/// In code, hardly ever are more relocations branches than one of so many.
+const RELOCATIONS_OF_A_BRANCH: usize = 2;
+
 impl Sites {
     pub(super) fn is_empty(&self) -> bool {
         self.parts.iter().all(Vec::is_empty)
@@ -56,8 +59,14 @@ pub(super) fn find(layouter: &Layouter<'_, '_>) -> IdVec<OutputId, Sites> {
         }
         let parts = inputs.par_chunks(INPUTS_OF_A_PART);
         let of_part = |part: &[SectionId]| {
-            let inputs = part.iter();
-            inputs.flat_map(|&input| finder.sites(input)).collect()
+            let relocations =
+                |&input: &SectionId| layouter.resolved.section(input).relocations.len();
+            let most = part.iter().map(relocations).sum::<usize>() / RELOCATIONS_OF_A_BRANCH;
+            let mut sites = Vec::with_capacity(most);
+            for &input in part {
+                sites.extend(finder.sites(input));
+            }
+            sites
         };
         sites.push(Sites {
             parts: parts.map(of_part).collect(),

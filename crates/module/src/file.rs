@@ -166,6 +166,17 @@ impl<'a> ModuleFile<'a> {
         name.unwrap_or_default()
     }
 
+    /// The table of section names.
+    pub(crate) const fn section_names(&self) -> &'a [u8] {
+        self.names
+    }
+
+    /// Where a section's name is in [`section_names`](Self::section_names).
+    pub(crate) fn name_range(&self, section: &Section) -> core::ops::Range<usize> {
+        let start = section.name as usize;
+        start..start.saturating_add(self.section_name(section).len())
+    }
+
     /// Its name and number for messages.
     pub(crate) fn describe(&self, id: SectionId) -> SectionName {
         let name = self.section(id).map(|section| self.section_name(section));

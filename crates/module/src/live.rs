@@ -67,7 +67,7 @@ pub enum InitDiscarded {}
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LiveSection<'l> {
     /// Its name; several may have the same.
-    pub name: &'l str,
+    pub name: &'l [u8],
     /// Its run address.
     pub address: u64,
     /// Bytes.
@@ -76,10 +76,10 @@ pub struct LiveSection<'l> {
     pub region: RegionKind,
 }
 
-/// The sections of a loaded module, and their names one behind the other.
+/// The sections of a loaded module, and the file's table of section names.
 #[derive(Debug)]
 struct Sections {
-    names: String,
+    names: Box<[u8]>,
     all: Vec<PlacedSection>,
 }
 
@@ -249,28 +249,19 @@ impl<M: Memory> Linked<'_, '_, '_, M> {
 
     fn live_sections(&self) -> Sections {
         let plan = self.plan();
-        let places = plan.places().count();
-        // most names are shorter
-        let mut sections = Sections {
-            names: String::with_capacity(16 * places),
-            all: Vec::with_capacity(places),
-        };
-        for (id, place) in plan.places() {
-            let name = plan
-                .file()
+        let file = plan.file();
+        let sections = plan.places().map(|(id, place)| PlacedSection {
+            name: file
                 .section(id)
-                .map(|section| plan.file().section_name(section));
-            let start = sections.names.len();
-            let name = String::from_utf8_lossy(name.unwrap_or_default());
-            sections.names.push_str(&name);
-            sections.all.push(PlacedSection {
-                name: start..sections.names.len(),
-                address: self.section_address(id).unwrap_or(0),
-                size: plan.size(id),
-                region: place.region,
-            });
+                .map_or(0..0, |section| file.name_range(section)),
+            address: self.section_address(id).unwrap_or(0),
+            size: plan.size(id),
+            region: place.region,
+        });
+        Sections {
+            all: sections.collect(),
+            names: file.section_names().into(),
         }
-        sections
     }
 }
 

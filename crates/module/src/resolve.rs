@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use klink_arch::LoaderPointer;
 use klink_tables::{modinfo, versions};
 
@@ -109,6 +109,8 @@ struct Resolver<'f, 'a> {
     gpl_compatible: bool,
     uses_gpl_only: bool,
     versions: Option<HashMap<&'a [u8], u32>>,
+    /// The namespaces that the module imports.
+    imported: Option<HashSet<&'a [u8]>>,
     has_parameters: bool,
     parameters: Vec<(u64, Kind)>,
 }
@@ -120,6 +122,7 @@ impl<'f, 'a> Resolver<'f, 'a> {
             gpl_compatible: license::is_gpl_compatible(file.modinfo_value(b"license")),
             uses_gpl_only: false,
             versions: None,
+            imported: None,
             has_parameters: file.known(Known::Param).is_some(),
             parameters: Vec::new(),
         }
@@ -210,9 +213,13 @@ impl<'f, 'a> Resolver<'f, 'a> {
         None
     }
 
-    fn imports(&self, namespace: &[u8]) -> bool {
-        modinfo::entries(self.file.modinfo())
-            .any(|entry| entry.key == b"import_ns" && entry.value == namespace)
+    fn imports(&mut self, namespace: &[u8]) -> bool {
+        let modinfo = self.file.modinfo();
+        let imported = self.imported.get_or_insert_with(|| {
+            let imports = modinfo::entries(modinfo).filter(|entry| entry.key == b"import_ns");
+            imports.map(|entry| entry.value).collect()
+        });
+        imported.contains(namespace)
     }
 
     fn has_versions(&self) -> bool {

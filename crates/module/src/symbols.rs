@@ -106,8 +106,9 @@ impl<S: Symbols + ?Sized> Symbols for &S {
 pub struct SymbolTable {
     exports: HashMap<Name, Stored>,
     internal: HashMap<Box<[u8]>, u64>,
-    /// There are few.
     namespaces: Vec<Box<[u8]>>,
+    /// Their numbers, from 1 on.
+    namespace_numbers: HashMap<Box<[u8]>, u32>,
 }
 
 /// The name of an export. Most are short and stand in the table itself.
@@ -203,12 +204,13 @@ impl SymbolTable {
         if name.is_empty() {
             return 0;
         }
-        let known = self.namespaces.iter().position(|known| **known == *name);
-        let nth = known.unwrap_or_else(|| {
-            self.namespaces.push(name.into());
-            self.namespaces.len() - 1
-        });
-        nth as u32 + 1
+        if let Some(&number) = self.namespace_numbers.get(name) {
+            return number;
+        }
+        self.namespaces.push(name.into());
+        let number = self.namespaces.len() as u32;
+        self.namespace_numbers.insert(name.into(), number);
+        number
     }
 
     /// Adds a symbol of the kernel that is not exported.

@@ -54,9 +54,9 @@ fn no_table_points_at_freed_memory() {
                 assert!(live.freed() > 0);
             }
             let names = live.sections().map(|section| section.name);
-            let names: Vec<&str> = names.collect();
-            assert_eq!(names.contains(&".init.text"), keeps_init);
-            assert!(names.contains(&".exit.text") == policy.unload || keeps_init);
+            let names: Vec<&[u8]> = names.collect();
+            assert_eq!(names.contains(&&b".init.text"[..]), keeps_init);
+            assert!(names.contains(&&b".exit.text"[..]) == policy.unload || keeps_init);
         }
     }
 }
@@ -330,7 +330,7 @@ fn variable(
         .unwrap();
     let section = live
         .sections()
-        .find(|live| Ok(live.name) == section.name())
+        .find(|live| Ok(live.name) == section.name_bytes())
         .unwrap();
     let address = section.address + symbol.address();
     let bytes = live.blocks().find_map(|(_, memory)| {

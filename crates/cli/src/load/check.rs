@@ -67,7 +67,7 @@ impl Check {
         for module in modules {
             let freed = self.freed.get(&module.id()).map_or(&[][..], Vec::as_slice);
             for section in module.sections() {
-                let Some(known) = catalog::find(section.name.as_bytes()) else {
+                let Some(known) = catalog::find(section.name) else {
                     continue;
                 };
                 let bytes = contents(module, &section);
@@ -76,7 +76,11 @@ impl Check {
                 };
                 let table = Table::new(form, numbers, bytes, section.address);
                 let stale = table.entries().filter(|entry| entry.points_into(freed));
-                walk.add(section.name, table.len() as u64, stale.count() as u64);
+                walk.add(
+                    &String::from_utf8_lossy(section.name),
+                    table.len() as u64,
+                    stale.count() as u64,
+                );
             }
         }
         walk

@@ -76,6 +76,7 @@ impl<'a> Layout<'a> {
                 None
             }
         };
+        program.assign_outside(sources, resolved, &placements, &mut script)?;
         let mut layout = Self {
             outputs,
             placements,

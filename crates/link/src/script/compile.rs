@@ -125,6 +125,7 @@ impl<'a, 's> Compiler<'a, 's> {
                 rules: Rules::default(),
                 statements: Vec::new(),
                 items: Vec::new(),
+                outside: Vec::new(),
             },
             refused: Vec::new(),
         }
@@ -219,20 +220,23 @@ impl<'a, 's> Compiler<'a, 's> {
     }
 
     /// Outside of sections, the location counter of relocatable output is always 0: every section
-    /// begins there. An assignment to it is without effect.
+    /// begins there. An assignment to it is without effect, and those to symbols wait for the layout.
     fn top_level_assignment(&mut self, assignment: &Assignment, span: Span) -> Result<()> {
-        if !self.relocatable {
-            let action = Action::Assign {
-                assignment: assignment.clone(),
-                global: self.assigned(assignment),
-            };
-            self.add_item(span, action);
+        if self.relocatable && assignment.target.value == "." {
             return Ok(());
         }
-        if assignment.target.value == "." {
-            return Ok(());
+        let action = Action::Assign {
+            assignment: assignment.clone(),
+            global: self.assigned(assignment),
+        };
+        match self.relocatable {
+            true => {
+                let number = self.add_statement(span, action);
+                self.program.outside.push(number);
+            }
+            false => self.add_item(span, action),
         }
-        self.not_yet("a symbol assignment outside of an output section", span)
+        Ok(())
     }
 
     fn add_statement(&mut self, span: Span, action: Action) -> u32 {

@@ -21,6 +21,17 @@ pub(crate) struct ScriptSymbol {
     pub value: u64,
 }
 
+impl ScriptSymbol {
+    fn new(global: GlobalId, value: Value) -> Self {
+        let section = value.section();
+        Self {
+            global,
+            section: section.map(|section| OutputId::from_index(section.0 as usize)),
+            value: value.value,
+        }
+    }
+}
+
 /// What was found out by executing statements.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptState {
@@ -36,13 +47,13 @@ struct StatementScope<'s, 'a> {
     symbols: &'s [ScriptSymbol],
     /// Where input sections are, once the layout is done.
     placements: Option<&'s Placements>,
-    section: OutputId,
+    place: Place,
     dot: u64,
 }
 
 impl Scope for StatementScope<'_, '_> {
     fn place(&self) -> Place {
-        Place::Inside(reference(self.section))
+        self.place
     }
 
     fn dot(&self) -> Option<u64> {
@@ -137,7 +148,7 @@ impl Program<'_> {
             resolved,
             symbols: &state.symbols,
             placements: None,
-            section,
+            place: Place::Inside(reference(section)),
             dot,
         };
         let value = eval::evaluate_assignment(assignment, &scope)
@@ -147,14 +158,7 @@ impl Program<'_> {
                 global: Some(global),
                 ..
             } => {
-                let section = value
-                    .section()
-                    .map(|section| OutputId::from_index(section.0 as usize));
-                state.symbols.push(ScriptSymbol {
-                    global: *global,
-                    section,
-                    value: value.value,
-                });
+                state.symbols.push(ScriptSymbol::new(*global, value));
                 Ok(dot)
             }
             _ if assignment.target.value != "." => Ok(dot),
@@ -166,6 +170,41 @@ impl Program<'_> {
                 Err(script_error(sources, statement.source, diagnostic))
             }
         }
+    }
+
+    /// Executes the assignments of relocatable output that stand outside of its sections, where these
+    /// are laid out.
+    ///
+    /// # Errors
+    /// Expressions without a value.
+    pub(crate) fn assign_outside(
+        &self,
+        sources: &Sources,
+        resolved: &Resolved<'_>,
+        placements: &Placements,
+        state: &mut ScriptState,
+    ) -> Result<()> {
+        for &number in &self.outside {
+            let statement = &self.statements[number as usize];
+            let Action::Assign {
+                assignment,
+                global: Some(global),
+            } = &statement.action
+            else {
+                continue;
+            };
+            let scope = StatementScope {
+                resolved,
+                symbols: &state.symbols,
+                placements: Some(placements),
+                place: Place::Outside,
+                dot: 0,
+            };
+            let value = eval::evaluate_assignment(assignment, &scope)
+                .map_err(|error| self.expression_error(sources, statement.source, error))?;
+            state.symbols.push(ScriptSymbol::new(*global, value));
+        }
+        Ok(())
     }
 
     fn expression_error(
@@ -198,7 +237,7 @@ impl Program<'_> {
                 resolved,
                 symbols: &layout.script.symbols,
                 placements: Some(&layout.placements),
-                section,
+                place: Place::Inside(reference(section)),
                 dot,
             };
             let value = eval::evaluate_address(value, &scope)

@@ -29,6 +29,8 @@ pub(crate) struct Program<'a> {
     pub statements: Vec<ScriptStatement>,
     /// The outermost level, in order.
     pub items: Vec<Item>,
+    /// Of relocatable output, the assignments that wait for the layout.
+    pub outside: Vec<u32>,
 }
 
 /// What stands at the outermost level, or directly inside SECTIONS.

@@ -316,3 +316,43 @@ fn dynamic_relocations_are_rows() {
         assert!(!dynamic.refuses(dynamic.pointer));
     }
 }
+
+/// Code about thread-local variables keeps its length, and the types that apply to it are rows that can be
+/// applied.
+#[test]
+fn thread_relaxations_fit_their_code() {
+    for arch in ARCHES {
+        let Some(thread) = arch.thread else { continue };
+        for relaxation in thread.relaxations {
+            let name = arch.relocation(relaxation.number).map(|row| row.name);
+            assert!(name.is_some(), "{arch:?} {}", relaxation.number);
+            assert_eq!(relaxation.old.len(), relaxation.new.len(), "{name:?}");
+            assert!(relaxation.before <= relaxation.old.len(), "{name:?}");
+            for one in relaxation.moves {
+                assert!(one.byte < relaxation.new.len(), "{name:?}");
+                let kept = one.mask >> one.shift;
+                assert_eq!(relaxation.new[one.byte] & kept, 0, "{name:?}: bits twice");
+            }
+            for &number in relaxation.call {
+                assert!(arch.relocation(number).is_some(), "{name:?}");
+            }
+            let Some((number, at)) = relaxation.then else {
+                continue;
+            };
+            let row = arch.relocation(number).unwrap();
+            assert!(row.value != Value::Foreign, "{}", row.name);
+            // A load's field stands behind what changes.
+            assert!(at <= relaxation.new.len(), "{name:?}");
+        }
+    }
+}
+
+/// The thread pointer as Drepper's variants I and II have it.
+#[test]
+fn thread_pointers_are_where_the_variants_say() {
+    use klink_arch::ThreadPointer::{End, Header};
+    assert_eq!(Header(8).address(0x1000, 0x1014, 4), 0x1000 - 8);
+    assert_eq!(Header(8).address(0x1000, 0x1014, 64), 0x1000 - 64);
+    assert_eq!(End.address(0x1000, 0x1014, 4), 0x1014);
+    assert_eq!(End.address(0x1000, 0x1014, 64), 0x1040);
+}

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use klink_tables::sort::mcount::WeakCalls;
+
 /// What a link was asked to do.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -141,6 +143,9 @@ pub struct Options {
     pub kernel_version: Option<(u32, u32)>,
     /// `--sort-tables`: exception table, ORC and calls of mcount are sorted.
     pub sort_tables: bool,
+    /// `--sort-tables=zero-weak-calls`: what becomes of calls of mcount in replaced functions; as the
+    /// kernel's version has it if not given.
+    pub weak_calls: Option<WeakCalls>,
     /// `--system-map`: where `System.map` goes.
     pub system_map: Option<Destination>,
     /// `--emit-stub-syms`, `--stub-symbols` and their opposites: stubs have symbols.

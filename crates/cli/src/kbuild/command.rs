@@ -68,7 +68,12 @@ impl Tree {
             options.push(format!("--kallsyms={}", forms.join(",")));
         }
         if self.config.is_enabled("CONFIG_BUILDTIME_TABLE_SORT") {
-            options.push("--sort-tables".to_owned());
+            // 6.12's stable releases do it too, unlike the first ones.
+            let how = match self.zeroes_weak_calls {
+                true => "zero-weak-calls",
+                false => "keep-weak-calls",
+            };
+            options.push(format!("--sort-tables={how}"));
         }
         options
     }

@@ -51,9 +51,8 @@ pub(crate) struct Options {
 
 const AFTER_HELP: &str = "\
 How to use it, without a change to the kernel's source:
-  make LD=ld.klink cmd_link_vmlinux='klink kbuild \"$(LD)\" \"$(KBUILD_LDFLAGS)\" \"$(LDFLAGS_vmlinux)\"'
-On architectures with a Makefile.postlink (mips, powerpc, riscv, s390) put behind it:
-  ; $(MAKE) -f $(ARCH_POSTLINK) $@
+  make LD=ld.klink cmd_link_vmlinux='klink kbuild \"$(LD)\" \"$(KBUILD_LDFLAGS)\" \"$(LDFLAGS_vmlinux)\" \
+      $(if $(ARCH_POSTLINK), && $(MAKE) -f $(ARCH_POSTLINK) $@)'
 
 It needs from kbuild's environment: srctree, objtree, SRCARCH, KBUILD_LDS, KBUILD_VMLINUX_LIBS, MAKE;
 with CONFIG_DEBUG_INFO_BTF also PAHOLE, PAHOLE_FLAGS, OBJCOPY and RESOLVE_BTFIDS.
@@ -62,6 +61,9 @@ Exit codes:
   0  vmlinux and System.map are there
   1  a step failed; neither is there
   2  the command line is wrong";
+
+/// What klink takes the place of.
+const SCRIPT: &str = "scripts/link-vmlinux.sh";
 
 /// The list of symbols beside the kernel.
 const SYSTEM_MAP: &str = "System.map";
@@ -142,7 +144,7 @@ fn make(options: &Options) -> Result<(), Error> {
         resolve.arg(&options.output);
         tree.run(resolve)?;
     }
-    let script = tree.source("scripts/link-vmlinux.sh");
+    let script = tree.source(SCRIPT);
     let text = format!("{}: {}\n", options.output, script.display());
     fs::write(DEPENDENCIES, text).map_err(|source| file_error("write", DEPENDENCIES, source))
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use klink_tables::kallsyms;
 
-use super::{Error, file_error};
+use super::{Error, SCRIPT, file_error};
 
 /// The configuration that make reads: `CONFIG_NAME=y` for what is enabled.
 pub(super) struct Config {
@@ -50,6 +50,9 @@ pub(super) struct Tree {
     pub(super) script: String,
     /// Archives whose members are linked if they are needed.
     pub(super) libraries: String,
+    /// Whether the script that klink replaces tells `scripts/sorttable` which functions there are, which
+    /// then zeroes calls of mcount outside of them.
+    pub(super) zeroes_weak_calls: bool,
     source: PathBuf,
     is_verbose: bool,
     is_silent: bool,
@@ -68,6 +71,9 @@ impl Tree {
         }
         let release = std::fs::read_to_string(Self::RELEASE)
             .map_err(|source| file_error("read", Self::RELEASE, source))?;
+        let script = source.join(SCRIPT);
+        let steps = std::fs::read_to_string(&script)
+            .map_err(|error| file_error("read", &script.to_string_lossy(), error))?;
         let verbose = std::env::var("KBUILD_VERBOSE").unwrap_or_default();
         Ok(Self {
             config: Config::read()?,
@@ -81,6 +87,7 @@ impl Tree {
             vmlinux_flags: vmlinux_flags.to_owned(),
             script: format!("{objects}/{}", need("KBUILD_LDS")?),
             libraries: std::env::var("KBUILD_VMLINUX_LIBS").unwrap_or_default(),
+            zeroes_weak_calls: steps.contains("sorttable -s"),
             source,
             is_verbose: verbose.contains('1'),
             is_silent: std::env::var("quiet").is_ok_and(|quiet| quiet == "silent_"),

@@ -215,8 +215,11 @@ pub(crate) fn link<'a>(
     image.contents = plan.contents(&relocator, &section_number, kallsyms.as_ref())?;
     let mut bytes = image.fill(&file, clock.report())?;
     if options.sort_tables {
-        let version = KernelVersion::find(options, &resolved)?;
-        klink_tables::sort::image(&mut bytes, version.weak_calls())?;
+        let weak_calls = match options.weak_calls {
+            Some(given) => given,
+            None => KernelVersion::find(options, &resolved)?.weak_calls(),
+        };
+        klink_tables::sort::image(&mut bytes, weak_calls)?;
     }
     if let Some(bytes) = binary::extract(options, sources, &layout, &file, &bytes)? {
         clock.lap("write");

@@ -1,5 +1,7 @@
 //! Options that GNU ld has not.
 
+use klink_tables::sort::mcount::WeakCalls;
+
 use super::Kind::{Flag, Optional, Path, Text};
 use super::{Refusal, Row, row};
 use crate::args::destination;
@@ -29,8 +31,13 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         "--sort-tables",
-        "sort the kernel's exception table, ORC and mcount locations",
-        Flag(|parser| parser.options.sort_tables = true),
+        "sort the kernel's exception table, ORC and mcount locations; zero-weak-calls: zero those of \
+         replaced functions (default: since Linux 6.15)",
+        Optional("HOW", "", |parser, value| {
+            parser.options.sort_tables = true;
+            parser.options.weak_calls = weak_calls(value)?;
+            Ok(())
+        }),
     ),
     row(
         "--system-map",
@@ -110,6 +117,16 @@ fn kallsyms(list: &str) -> Result<KallsymsOptions, Refusal> {
         *option = true;
     }
     Ok(options)
+}
+
+/// What `--sort-tables=` says of calls of mcount in replaced functions.
+fn weak_calls(how: &str) -> Result<Option<WeakCalls>, Refusal> {
+    match how {
+        "" => Ok(None),
+        "zero-weak-calls" => Ok(Some(WeakCalls::Zero)),
+        "keep-weak-calls" => Ok(Some(WeakCalls::Keep)),
+        _ => Err(Refusal::Value("zero-weak-calls, keep-weak-calls")),
+    }
 }
 
 /// The first two numbers of a version; what follows them does not matter.

@@ -14,6 +14,10 @@ use crate::host::Host;
 use crate::params::{Image, Kind, kind_of};
 use crate::placement::Memory;
 
+/// Bytes of an array's value that are enough: a page, which is all that a file of sysfs shows (Linux 6.1
+/// `fs/sysfs/file.c`, sysfs_kf_seq_show). A module may claim four billion elements in no room at all.
+const MAX_SHOWN: usize = 4096;
+
 /// A parameter of a loaded module.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Parameter {
@@ -68,12 +72,18 @@ impl<M: Memory, H: Host<Memory = M>> Shower<'_, M, H> {
             0 => array.room,
             count => self.number(count, 4)? as u32,
         };
-        let mut values = Vec::new();
+        let mut values = String::new();
         for nth in 0..count.min(array.room) {
+            if nth > 0 {
+                values.push(',');
+            }
             let offset = u64::from(nth) * u64::from(array.element_size);
-            values.push(self.one(kind, array.elements.wrapping_add(offset))?);
+            values += &self.one(kind, array.elements.wrapping_add(offset))?;
+            if values.len() >= MAX_SHOWN {
+                break;
+            }
         }
-        Some(values.join(","))
+        Some(values)
     }
 
     fn one(&mut self, kind: Kind, address: u64) -> Option<String> {

@@ -391,6 +391,42 @@ fn parameters_are_set_before_init() {
 }
 
 #[test]
+fn an_array_without_end_is_shown_as_far_as_sysfs_shows_it() {
+    use object::{Object, ObjectSection, ObjectSymbol};
+    const CLAIMED: u32 = 1 << 20;
+    let small = ALL[0];
+    let mut bytes = small.bytes.to_vec();
+    let object = object::File::parse(small.bytes).unwrap();
+    for (name, words) in [
+        ("array", &[CLAIMED, 0][..]), // elements, and bytes of each
+        ("list_count", &[CLAIMED]),
+    ] {
+        let mut symbols = object.symbols();
+        let symbol = symbols.find(|symbol| symbol.name() == Ok(name)).unwrap();
+        let section = object.section_by_index(symbol.section_index().unwrap());
+        let (start, _) = section.unwrap().file_range().unwrap();
+        let at = (start + symbol.address()) as usize;
+        let value: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes[at..at + value.len()].copy_from_slice(&value);
+    }
+    let policy = Policy::linux(small.file().arch());
+    let (mut host, mut modules) = (small.host(), Modules::new());
+    let small = Small {
+        bytes: bytes.leak(),
+        ..small
+    };
+    let mut live = small.load(&policy, b"", &mut modules, &mut host).unwrap();
+    let shown = live.parameters(&host);
+    let list = shown.iter().find(|parameter| parameter.name == "list");
+    let value = list.unwrap().value.as_deref().unwrap();
+    assert!(
+        value.starts_with("0,0,0") && value.len() < 2 * 4096,
+        "{}",
+        value.len()
+    );
+}
+
+#[test]
 fn wrong_parameters_are_worded_as_in_linux() {
     let small = ALL[0];
     let policy = Policy::linux(small.file().arch());

@@ -188,6 +188,10 @@ impl<'l, 'p, 'f, 'a, 'm> Relocator<'l, 'p, 'f, 'a, 'm> {
         if matches!(row.value, Value::Marker) {
             return Ok(());
         }
+        if is_thread_local(row) {
+            let error = RelocError::Unsupported { name: row.name };
+            return Err(self.failed(&at, error));
+        }
         let endian = self.arch.endian;
         let addend = match with_addend {
             true => raw.addend,
@@ -341,5 +345,13 @@ pub(crate) fn needs_slot(row: &Relocation) -> bool {
             | Value::SlotGpRelativeAddend
             | Value::SlotGotRelative
             | Value::SlotPcRelative
+    )
+}
+
+/// Whether a relocation is about a thread-local variable: kernels have none, and know no such type.
+fn is_thread_local(row: &Relocation) -> bool {
+    matches!(
+        row.value,
+        Value::ThreadPointerRelative | Value::ThreadPointerDistance | Value::ThreadBlockRelative
     )
 }

@@ -510,3 +510,29 @@ fn relocations_of_per_cpu_data_are_left_out_as_linux_leaves_them_out() {
     let linked = plan.link(placed(&plan, small.space()), &small.kernel());
     assert_ne!(linked.unwrap().section_bytes(section), template);
 }
+
+#[test]
+fn a_kernel_has_no_thread_local_variables() {
+    const TPOFF64: u32 = 18;
+    let small = ALL[0];
+    let file = small.file();
+    let target = file.find_section(b".data..ro_after_init").unwrap();
+    let mut sections = file.sections().iter();
+    let relocations = sections
+        .find(|section| section.kind == 4 && section.info == target.index() as u32)
+        .unwrap();
+    let start = file.contents(relocations).as_ptr().addr() - small.bytes.as_ptr().addr();
+    let mut bytes = small.bytes.to_vec();
+    // ELF64, little-endian: the low half of r_info
+    bytes[start + 8..start + 12].copy_from_slice(&TPOFF64.to_le_bytes());
+    let file = ModuleFile::parse(&bytes).unwrap();
+    let plan = file.plan(&Policy::linux(file.arch())).unwrap();
+    let linked = plan.link(placed(&plan, small.space()), &small.kernel());
+    let error = linked.err().map(|error| error.to_string());
+    assert!(
+        error
+            .as_ref()
+            .is_some_and(|it| it.contains("R_X86_64_TPOFF64")),
+        "{error:?}"
+    );
+}

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write as _};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use klink_link::args::{self, Command};
 
@@ -18,12 +18,16 @@ fn main() -> ExitCode {
                 // A link does not depend on whether anyone reads this.
                 let _ = writeln!(io::stdout(), "{}", args::version_line());
             }
-            klink_link::link(&options).map(|report| (report, options))
+            // To give back what the link took would only keep the caller waiting.
+            klink_link::link_then(&options, |report| {
+                finish(&report, &options);
+                process::exit(0)
+            })
         }
         Err(error) => Err(error.into()),
     };
     match result {
-        Ok((report, options)) => finish(&report, &options),
+        Ok(code) => code,
         Err(error) => {
             let lines = error.to_string();
             say(lines.lines().map(|line| format!("ld.klink: {line}\n")));
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints warnings and what was asked to be printed.
-fn finish(report: &klink_link::Report, options: &klink_link::Options) -> ExitCode {
+fn finish(report: &klink_link::Report, options: &klink_link::Options) {
     // As with warnings: a link does not depend on whether anyone reads this.
     let _ = io::stdout().write_all(report.printed.as_bytes());
     say(report
@@ -44,7 +48,6 @@ fn finish(report: &klink_link::Report, options: &klink_link::Options) -> ExitCod
     say(warnings.map(|warning| format!("ld.klink: warning: {warning}\n")));
     say(options.stats.then(|| report.stats().to_string()));
     say(options.time.then(|| report.times().to_string()));
-    ExitCode::SUCCESS
 }
 
 /// Prints to standard error. If that cannot be written to, there is nowhere to say so, and the exit

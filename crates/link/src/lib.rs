@@ -63,15 +63,36 @@ use report::Clock;
 /// # Errors
 /// [`LinkError`]; no output file is then left or changed.
 pub fn link(options: &Options) -> Result<Report> {
-    let made = make(options).map_err(|error| error.limited(options.error_limit));
-    let (report, mut bytes, build_id) = made?;
+    link_then(options, |report| report)
+}
+
+/// As [`link`], and calls `then` while what the link took is still in memory: a program that ends there
+/// saves the time that giving it back takes.
+///
+/// # Errors
+/// As [`link`]; `then` is not called.
+pub fn link_then<T>(options: &Options, then: impl FnOnce(Report) -> T) -> Result<T> {
+    let put = |report, mut bytes: Buffer, build_id: Option<BuildIdPlace>| {
+        let report = put_files(options, report, &mut bytes, build_id.as_ref())?;
+        Ok(then(report))
+    };
+    make(options, put).map_err(|error| error.limited(options.error_limit))
+}
+
+/// Writes the output file and those beside it.
+fn put_files(
+    options: &Options,
+    report: Report,
+    bytes: &mut [u8],
+    build_id: Option<&BuildIdPlace>,
+) -> Result<Report> {
     if options.fatal_warnings && !report.warnings.is_empty() {
         return Err(LinkError::Warnings(report.warnings));
     }
     let path = options.output.as_deref().unwrap_or(Path::new("a.out"));
     report.write_files(path)?;
     let mut clock = Clock::resume(report);
-    output_file::put(path, &mut bytes, options, build_id.as_ref())?;
+    output_file::put(path, bytes, options, build_id)?;
     Ok(clock.finish("put file"))
 }
 
@@ -80,16 +101,20 @@ pub fn link(options: &Options) -> Result<Report> {
 /// # Errors
 /// As [`link`].
 pub fn link_in_memory(options: &Options) -> Result<(Report, Buffer)> {
-    let (report, mut bytes, build_id) = make(options)?;
-    let mut clock = Clock::resume(report);
-    if let Some(place) = build_id {
-        place.fill(options, &mut bytes);
-    }
-    Ok((clock.finish("hash"), bytes))
+    make(options, |report, mut bytes, build_id| {
+        let mut clock = Clock::resume(report);
+        if let Some(place) = build_id {
+            place.fill(options, &mut bytes);
+        }
+        Ok((clock.finish("hash"), bytes))
+    })
 }
 
-/// Makes the output's bytes, but for the build-id, whose place is given.
-fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
+/// Makes the output's bytes, but for the build-id, and passes them on with its place.
+fn make<T>(
+    options: &Options,
+    pass: impl FnOnce(Report, Buffer, Option<BuildIdPlace>) -> Result<T>,
+) -> Result<T> {
     script::refuse_final_links(options)?;
     set_threads(options.threads);
     let storage = Storage::default();
@@ -129,7 +154,7 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
             resolved,
             arch,
             (build_id, kallsyms),
-            clock,
+            (clock, pass),
         );
     }
     let build_id = made::add_build_id(options, &mut resolved, &storage);
@@ -171,11 +196,8 @@ fn make(options: &Options) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
     };
     let (bytes, note) = output.make()?;
     clock.lap("write");
-    Ok((
-        report::summarize(clock, &resolved, &layout, &symbols, bytes.len()),
-        bytes,
-        note,
-    ))
+    let report = report::summarize(clock, &resolved, &layout, &symbols, bytes.len());
+    pass(report, bytes, note)
 }
 
 /// More threads than any machine that builds kernels has use for; a hundred thousand, all the

@@ -65,19 +65,22 @@ use crate::script::{self, Sources};
 use crate::symtab::SymbolTable;
 use crate::{assign, gc, target, wrap};
 
-/// Links an image from resolved inputs. Gives its bytes.
+/// Links an image from resolved inputs. Passes its bytes on.
 ///
 /// # Errors
 /// [`crate::LinkError`]: everything that is wrong with scripts, symbols and relocations.
-pub(crate) fn link<'a>(
+pub(crate) fn link<'a, T>(
     options: &Options,
     sources: &Sources,
     storage: &'a Storage,
     mut resolved: Resolved<'a>,
     arch: &'static Arch,
     (build_id, kallsyms): (Option<BuildIdNote>, Option<KallsymsObject>),
-    mut clock: Clock,
-) -> Result<(Report, Buffer, Option<BuildIdPlace>)> {
+    (mut clock, pass): (
+        Clock,
+        impl FnOnce(Report, Buffer, Option<BuildIdPlace>) -> Result<T>,
+    ),
+) -> Result<T> {
     let told = warning_sections::take(&mut resolved, options);
     clock.report().warnings.extend(told);
     common::allocate(&mut resolved, sources, options.sort_common);
@@ -224,7 +227,7 @@ pub(crate) fn link<'a>(
     if let Some(bytes) = binary::extract(options, sources, &layout, &file, &bytes)? {
         clock.lap("write");
         let report = crate::report::of_binary(clock, resolved.objects.len(), bytes.len());
-        return Ok((report, bytes, None));
+        return pass(report, bytes, None);
     }
     clock.lap("write");
 
@@ -256,7 +259,7 @@ pub(crate) fn link<'a>(
         bytes.len(),
         |output| layout.islands.count_in(output),
     );
-    Ok((report, bytes, note))
+    pass(report, bytes, note)
 }
 
 /// Where the global pointer points at run time.

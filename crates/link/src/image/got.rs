@@ -316,20 +316,18 @@ impl Got {
         unwind: &Unwind<'_>,
     ) -> (Self, Vec<(SectionId, u64)>) {
         let resolved = rules.resolved;
-        let sections: Vec<SectionId> = resolved
-            .section_ids()
-            .filter(|&section| {
-                let input = resolved.section(section);
-                input.flags & elf::SHF_ALLOC.0 != 0
-                    && !input.relocations.is_empty()
-                    && placements.output(section).is_some()
-            })
-            .collect();
+        let is_scanned = |section| {
+            let input = resolved.section(section);
+            input.flags & elf::SHF_ALLOC.0 != 0
+                && !input.relocations.is_empty()
+                && placements.output(section).is_some()
+        };
+        let sections: Vec<SectionId> = resolved.section_ids().collect();
         let needs: Vec<Needs> = sections
-            .par_chunks(256)
+            .par_chunks(1024)
             .map(|sections| {
                 let mut needs = Needs::default();
-                for &section in sections {
+                for &section in sections.iter().filter(|&&section| is_scanned(section)) {
                     rules.scan(section, unwind, &mut needs);
                 }
                 needs

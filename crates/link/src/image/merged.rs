@@ -2,12 +2,13 @@
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use object::elf;
 use rayon::prelude::*;
 
 use crate::id::{IdVec, OutputId, SectionId};
 use crate::input::InputSection;
 use crate::merge::{MergeInput, MergeKind, Merged, can_merge, merge};
-use crate::output::{Outputs, Traits};
+use crate::output::Placements;
 use crate::resolve::Resolved;
 
 /// Where a section stands among merged ones.
@@ -33,39 +34,36 @@ struct Key {
     align: u64,
 }
 
+impl Key {
+    /// That of a section, if it can be merged.
+    fn of(section: &InputSection<'_>, output: OutputId) -> Option<Self> {
+        if section.flags & elf::SHF_MERGE.0 == 0 || section.data.is_empty() {
+            return None;
+        }
+        let kind = kind_of(section);
+        let is_merged = section.relocations.is_empty() && can_merge(section.data, &kind);
+        is_merged.then_some(Self {
+            output,
+            strings: kind.strings,
+            entry_size: kind.entry_size,
+            align: kind.align,
+        })
+    }
+}
+
 impl<'a> Merges<'a> {
     /// Merges what can be merged in the output sections.
-    pub(super) fn new(resolved: &Resolved<'a>, outputs: &Outputs<'a>) -> Self {
+    pub(super) fn new(resolved: &Resolved<'a>, placements: &Placements) -> Self {
         let mut groups: Vec<(Key, Vec<SectionId>)> = Vec::new();
         let mut numbers: HashMap<Key, usize, RandomState> = HashMap::default();
         // In input order, as ld goes through the files.
-        let mut outputs_of: IdVec<SectionId, Option<OutputId>> =
-            IdVec::filled(None, resolved.section_count());
-        for (output, section) in outputs.sections.iter_ids() {
-            for input in section.sections() {
-                if Traits::of(resolved.section(input)).contains(Traits::MERGE) {
-                    outputs_of[input] = Some(output);
-                }
-            }
-        }
-        for id in resolved.section_ids() {
-            let Some(output) = outputs_of[id] else {
-                continue;
-            };
-            let section = resolved.section(id);
-            let kind = kind_of(section);
-            if section.data.is_empty()
-                || !section.relocations.is_empty()
-                || !can_merge(section.data, &kind)
-            {
-                continue;
-            }
-            let key = Key {
-                output,
-                strings: kind.strings,
-                entry_size: kind.entry_size,
-                align: kind.align,
-            };
+        let all: Vec<SectionId> = resolved.section_ids().collect();
+        let keyed = all.par_iter().filter_map(|&id| {
+            let output = placements.output(id)?;
+            Some((id, Key::of(resolved.section(id), output)?))
+        });
+        let keyed: Vec<(SectionId, Key)> = keyed.collect();
+        for (id, key) in keyed {
             let number = *numbers.entry(key).or_insert_with(|| {
                 groups.push((key, Vec::new()));
                 groups.len() - 1
@@ -153,6 +151,6 @@ fn kind_of(section: &InputSection<'_>) -> MergeKind {
     MergeKind {
         entry_size: section.entry_size,
         align: section.align,
-        strings: Traits::of(section).contains(Traits::STRINGS),
+        strings: section.flags & elf::SHF_STRINGS.0 != 0,
     }
 }

@@ -97,7 +97,7 @@ pub(crate) fn link<'a, T>(
     let is_binary = binary::is_wanted(options, sources);
     let merges = match is_binary {
         true => Merges::default(),
-        false => Merges::new(&resolved, &assigned.outputs),
+        false => Merges::new(&resolved, &assigned.placements),
     };
     clock.lap("merge strings");
 

@@ -41,6 +41,13 @@ impl Member<'_> {
     }
 }
 
+/// Whether an archive's index is read: where all members join, or one by its number, it says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Index {
+    Wanted,
+    Unused,
+}
+
 /// A parsed archive.
 pub(crate) struct Archive<'a> {
     /// Its members, in file order.
@@ -55,8 +62,8 @@ pub(crate) fn is_archive(bytes: &[u8]) -> bool {
 }
 
 impl<'a> Archive<'a> {
-    /// Reads the headers of all members.
-    pub(crate) fn parse(file: &'a FileData) -> Result<Self> {
+    /// Reads the headers of all members, and the index if it is wanted.
+    pub(crate) fn parse(file: &'a FileData, index: Index) -> Result<Self> {
         let data = file.bytes();
         let path = file.path().display().to_string();
         let bad = |what: object::Error| LinkError::Malformed {
@@ -95,8 +102,12 @@ impl<'a> Archive<'a> {
                 place,
             });
         }
+        let symbols = match index {
+            Index::Wanted => archive.symbols().map_err(bad)?,
+            Index::Unused => None,
+        };
         let mut index = Vec::new();
-        for symbol in archive.symbols().map_err(bad)?.into_iter().flatten() {
+        for symbol in symbols.into_iter().flatten() {
             let symbol = symbol.map_err(bad)?;
             let Some(&member) = by_offset.get(&symbol.offset().0) else {
                 return Err(LinkError::Malformed {

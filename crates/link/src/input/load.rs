@@ -6,7 +6,7 @@ use object::elf;
 use rayon::prelude::*;
 use typed_arena::Arena;
 
-use super::archive::{Archive, all_bytes, base_name, is_archive};
+use super::archive::{Archive, Index, all_bytes, base_name, is_archive};
 use super::file::{FileData, Files};
 use super::just_symbols;
 use super::object_file::{ElfIdent, Object, SymbolPlace, parse_object};
@@ -141,7 +141,11 @@ fn collect_items<'a>(
         if input.format == InputFormat::Binary {
             items.push(Item::Binary(file));
         } else if is_archive(file.bytes()) && input.format == InputFormat::Default {
-            let archive = Archive::parse(file)?;
+            let index = match input.whole_archive {
+                true => Index::Unused,
+                false => Index::Wanted,
+            };
+            let archive = Archive::parse(file, index)?;
             if input.whole_archive {
                 let all = all_bytes(&archive.members, &storage.files)?;
                 for (member, bytes) in archive.members.iter().zip(all) {
@@ -178,7 +182,7 @@ pub(crate) fn first_object<'a>(file: &'a FileData, storage: &'a Storage) -> Opti
     if !is_archive(file.bytes()) {
         return Some(file.bytes());
     }
-    let archive = Archive::parse(file).ok()?;
+    let archive = Archive::parse(file, Index::Unused).ok()?;
     archive.members.first()?.bytes(&storage.files).ok()
 }
 

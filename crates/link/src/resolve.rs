@@ -1,9 +1,13 @@
 //! Symbol resolution: which definition each global name gets, and which sections of link-once
 //! groups are kept. Objects join one after another in command-line order, since both depend on it.
 
+use std::hash::BuildHasher as _;
+
 use foldhash::fast::RandomState;
+use hashbrown::hash_table::{Entry, HashTable};
 use hashbrown::{HashMap, HashSet};
 use object::elf;
+use rayon::prelude::*;
 
 use crate::error::LinkError;
 use crate::gc::Garbage;
@@ -106,7 +110,9 @@ pub struct Resolved<'a> {
     discarded: IdVec<SectionId, bool>,
     /// The global symbols, in the order of first mention.
     pub globals: IdVec<GlobalId, Global<'a>>,
-    names: HashMap<&'a [u8], GlobalId, RandomState>,
+    /// Their numbers, by the hashes of their names.
+    by_name: HashTable<GlobalId>,
+    hasher: RandomState,
     /// For each object, the global of each symbol from `first_global` on.
     global_ids: IdVec<ObjectId, Vec<GlobalId>>,
     link_once: HashMap<&'a [u8], ObjectId, RandomState>,
@@ -310,22 +316,35 @@ impl<'a> Resolved<'a> {
 
     /// The global called `name`, if any object or the command line mentions it.
     pub fn global(&self, name: &[u8]) -> Option<GlobalId> {
-        self.names.get(name).copied()
+        let is_it = |&id: &GlobalId| self.globals[id].name == name;
+        let hash = self.hasher.hash_one(name);
+        self.by_name.find(hash, is_it).copied()
     }
 
     /// The global called `name`, made undefined if nothing mentioned it yet.
     pub fn mention(&mut self, name: &'a [u8]) -> GlobalId {
-        let globals = &mut self.globals;
-        *self.names.entry(name).or_insert_with(|| {
-            globals.push(Global {
-                name,
-                definition: Definition::Undefined { weak: true },
-                symbol_type: elf::STT_NOTYPE.0,
-                other: elf::STV_DEFAULT.0,
-                size: 0,
-                script_only: false,
-            })
-        })
+        self.mention_hashed(name, self.hasher.hash_one(name))
+    }
+
+    /// As [`Self::mention`], of a name whose hash is known.
+    fn mention_hashed(&mut self, name: &'a [u8], hash: u64) -> GlobalId {
+        let (globals, hasher) = (&mut self.globals, &self.hasher);
+        let is_it = |&id: &GlobalId| globals[id].name == name;
+        let hash_of = |&id: &GlobalId| hasher.hash_one(globals[id].name);
+        let vacant = match self.by_name.entry(hash, is_it, hash_of) {
+            Entry::Occupied(known) => return *known.get(),
+            Entry::Vacant(vacant) => vacant,
+        };
+        let id = globals.push(Global {
+            name,
+            definition: Definition::Undefined { weak: true },
+            symbol_type: elf::STT_NOTYPE.0,
+            other: elf::STV_DEFAULT.0,
+            size: 0,
+            script_only: false,
+        });
+        vacant.insert(id);
+        id
     }
 
     /// The first object in front of `end` that needs `name` from others.
@@ -365,17 +384,32 @@ impl<'a> Resolved<'a> {
         }
     }
 
-    /// Makes room for what these objects will bring.
-    pub(crate) fn expect(&mut self, objects: &[Object<'a>]) {
-        let globals =
-            |object: &Object<'_>| object.symbols.len().saturating_sub(object.first_global);
+    /// Makes room for what these objects will bring. Gives the hashes of each one's names for
+    /// [`Self::add_hashed`]: they can be made on several threads, but objects join on one.
+    pub(crate) fn expect(&mut self, objects: &[Object<'a>]) -> Vec<Vec<u64>> {
+        let hashes = objects.par_iter().map(|object| self.hashes_of(object));
+        let hashes: Vec<Vec<u64>> = hashes.collect();
         // In a kernel, three objects name a symbol on average.
-        self.names
-            .reserve(objects.iter().map(globals).sum::<usize>() / 3);
+        let names = hashes.iter().map(Vec::len).sum::<usize>() / 3;
+        let hash_of = |&id: &GlobalId| self.hasher.hash_one(self.globals[id].name);
+        self.by_name.reserve(names, hash_of);
+        hashes
+    }
+
+    /// The hashes of the names of an object's globals.
+    fn hashes_of(&self, object: &Object<'_>) -> Vec<u64> {
+        let names = globals_of(object).iter().map(|symbol| symbol.name);
+        names.map(|name| self.hasher.hash_one(name)).collect()
     }
 
     /// Adds an object: decides about its link-once sections, then merges its global symbols.
     pub fn add(&mut self, object: Object<'a>) -> ObjectId {
+        let hashes = self.hashes_of(&object);
+        self.add_hashed(object, &hashes)
+    }
+
+    /// As [`Self::add`], of an object whose names' hashes are known.
+    pub(crate) fn add_hashed(&mut self, object: Object<'a>, hashes: &[u64]) -> ObjectId {
         let first = self.section_places.len() as u32;
         let id = ObjectId::from_index(self.objects.len());
         for index in 0..object.sections.len() {
@@ -384,14 +418,11 @@ impl<'a> Resolved<'a> {
         }
         self.first_section.push(first);
         self.discard_link_once(&object, id, first);
-        let globals = object
-            .symbols
-            .get(object.first_global.max(1)..)
-            .unwrap_or_default();
+        let globals = globals_of(&object);
         let mut ids = Vec::with_capacity(globals.len());
         let offset = object.symbols.len() - globals.len();
-        for (index, symbol) in globals.iter().enumerate() {
-            ids.push(self.merge(&object, id, first, (offset + index) as u32, symbol));
+        for ((symbol, &hash), index) in globals.iter().zip(hashes).zip(offset as u32..) {
+            ids.push(self.merge(&object, id, first, index, (symbol, hash)));
         }
         self.global_ids.push(ids);
         let mut object = object;
@@ -426,13 +457,16 @@ impl<'a> Resolved<'a> {
         id: ObjectId,
         first: u32,
         index: u32,
-        symbol: &InputSymbol<'a>,
+        (symbol, hash): (&InputSymbol<'a>, u64),
     ) -> GlobalId {
-        let name = match symbol.place {
+        let wrapped = match symbol.place {
             SymbolPlace::Undefined => self.wrapped.get(symbol.name).copied(),
             _ => None,
         };
-        let global_id = self.mention(name.unwrap_or(symbol.name));
+        let global_id = match wrapped {
+            Some(name) => self.mention(name),
+            None => self.mention_hashed(symbol.name, hash),
+        };
         self.globals[global_id].script_only = false;
         let weak = symbol.binding == elf::STB_WEAK.0;
         let place = match symbol.place {
@@ -518,6 +552,12 @@ impl<'a> Resolved<'a> {
         merge_attributes(&mut self.globals[global_id], symbol, takes_over, is_there);
         global_id
     }
+}
+
+/// The symbols of an object that are not local.
+fn globals_of<'l, 'a>(object: &'l Object<'a>) -> &'l [InputSymbol<'a>] {
+    let globals = object.symbols.get(object.first_global.max(1)..);
+    globals.unwrap_or_default()
 }
 
 /// Type, size and visibility: a definition's count, and a mention's where there is nothing better; a size

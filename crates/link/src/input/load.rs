@@ -66,8 +66,8 @@ pub(crate) fn load_inputs<'a, 's>(
     let (items, numbers) = collect_items(inputs, storage)?;
     let parsed = parse_items(&items)?;
     let mut resolved = Resolved::default();
-    resolved.expect(&parsed);
-    let mut parsed = parsed.into_iter();
+    let hashes = resolved.expect(&parsed);
+    let mut parsed = parsed.into_iter().zip(hashes);
     resolved.allow_multiple_definition = options.allow_multiple_definition;
     let named = options.undefined.iter().chain(&options.require_defined);
     for name in named.map(String::as_str).chain(needed) {
@@ -87,8 +87,8 @@ pub(crate) fn load_inputs<'a, 's>(
         first_pass.advance(numbers[position], storage, &mut resolved);
         match &items[position] {
             Item::Object(source) => {
-                if let Some(object) = parsed.next() {
-                    let joined = resolved.add(object);
+                if let Some((object, hashes)) = parsed.next() {
+                    let joined = resolved.add_hashed(object, &hashes);
                     if source.is_member {
                         resolved.archive_members.push((joined, WHOLE_ARCHIVE));
                     }

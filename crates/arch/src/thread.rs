@@ -94,7 +94,7 @@ pub struct ThreadRelaxed {
 
 impl ThreadLocal {
     /// Changes the code at `offset` of `section` that has a relocation of type `number`, if it is known;
-    /// `next` is the type and the offset of the relocation that follows, which must be the call's.
+    /// `next` is the type of the relocation that follows, which must be the call's.
     #[must_use]
     pub fn relax(
         &self,

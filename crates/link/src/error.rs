@@ -122,8 +122,8 @@ pub enum LinkError {
     /// No input file was given.
     #[error("no input files")]
     NoInput,
-    /// A link other than `-r` was asked for.
-    #[error("{what} is not supported yet: this version of klink makes relocatable output; add -r")]
+    /// Something was asked for that this version does not do.
+    #[error("{what} is not supported yet")]
     NotYet {
         /// What was asked for.
         what: String,

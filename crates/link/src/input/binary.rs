@@ -3,7 +3,7 @@
 use object::elf;
 
 use super::file::FileData;
-use super::object_file::{ElfIdent, InputSection, InputSymbol, Object, SectionKind, SymbolPlace};
+use super::object_view::{ElfIdent, InputSection, InputSymbol, Object, SectionKind, SymbolPlace};
 
 /// Wraps `file` into an object: one section `.data`, writable, aligned to one byte, and the symbols
 /// `_binary_NAME_start`, `_end` and `_size`, NAME being the path with everything that is no letter
@@ -38,15 +38,6 @@ pub(crate) fn wrap<'a>(
             other: 0,
         }
     };
-    let null = InputSymbol {
-        name: b"",
-        place: SymbolPlace::Undefined,
-        value: 0,
-        size: 0,
-        symbol_type: 0,
-        binding: 0,
-        other: 0,
-    };
     Object {
         in_thin_archive: false,
         name: file.path().display().to_string(),
@@ -67,7 +58,7 @@ pub(crate) fn wrap<'a>(
             ),
         ],
         symbols: vec![
-            null,
+            InputSymbol::NULL,
             symbol("start", SymbolPlace::Section(1), 0),
             symbol("end", SymbolPlace::Section(1), size),
             symbol("size", SymbolPlace::Absolute, size),

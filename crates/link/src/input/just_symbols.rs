@@ -4,7 +4,7 @@
 use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, elf};
 
-use super::object_file::{
+use super::object_view::{
     ElfIdent, InputSection, InputSymbol, Object, Rarities, SectionKind, SymbolPlace,
 };
 use crate::error::{LinkError, Result};
@@ -42,15 +42,7 @@ fn read<'a, E: FileHeader<Endian = Endianness>>(
         .symbols(endian, data, elf::SHT_SYMTAB)
         .map_err(bad)?;
     let is_relocatable = header.e_type(endian) == elf::ET_REL;
-    let mut symbols = vec![InputSymbol {
-        name: b"",
-        place: SymbolPlace::Undefined,
-        value: 0,
-        size: 0,
-        symbol_type: 0,
-        binding: 0,
-        other: 0,
-    }];
+    let mut symbols = vec![InputSymbol::NULL];
     for (index, symbol) in table.enumerate() {
         let is_global = symbol.st_bind() != elf::STB_LOCAL;
         if !is_global || symbol.is_undefined(endian) || symbol.is_common(endian) {

@@ -140,6 +140,7 @@ impl<'a> Case<'a> {
             "ignore",
             "ld-differs",
             "fails",
+            "refuses",
             "warns",
             "ld-says",
             "first",

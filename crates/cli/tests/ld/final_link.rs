@@ -12,6 +12,7 @@
 //! run: 3                       the program, in an emulator, exits with 3
 //! ld-differs: why              klink's file is right in another way: only what is expected counts
 //! pending: why                 klink cannot do it yet; the case fails when klink can
+//! refuses: TEXT                GNU ld links it; klink cannot yet, says TEXT and leaves no output
 //! ```
 
 use std::fs;
@@ -35,6 +36,13 @@ pub(crate) fn final_link(case: &Case<'_>, tools: &Tools, folder: &Path) -> Vec<S
     let gnu = tools.link(folder, &[&arguments[..], &["-o", "gnu"]].concat());
     let mut problems = named("GNU ld", check_gnu(case, tools, folder, &gnu));
     let klinked = klink(folder, &[&arguments[..], &["-o", "out"]].concat());
+    if let Some(text) = case.all("refuses").next() {
+        problems.extend(unsaid(&[text], &errors(&klinked)));
+        if klinked.status.success() || folder.join("out").exists() {
+            problems.push("klink succeeds or leaves an output file".to_owned());
+        }
+        return problems;
+    }
     let found = check_klink(case, tools, folder, (&gnu, &klinked));
     match (case.all("pending").next(), found.is_empty()) {
         (None, _) => problems.extend(named("klink", found)),

@@ -87,7 +87,8 @@ impl DynamicLink {
     /// Plans the tables, and gives the sizes of their sections.
     ///
     /// # Errors
-    /// [`LinkError::NotYet`] for architectures that nothing is known of.
+    /// [`LinkError::NotYet`] for architectures that nothing is known of, and for what shared objects cannot
+    /// have yet.
     pub(super) fn plan(input: &PlanInput<'_, '_>) -> Result<(Self, Vec<(SectionId, u64)>)> {
         let Some(dynamic) = &input.arch.dynamic else {
             let what = format!("a position-independent output for {}", input.arch.name);
@@ -95,6 +96,10 @@ impl DynamicLink {
         };
         if input.got.has_thread_slots() && input.options.output_kind == OutputKind::Shared {
             let what = "thread-local variables in a shared object".to_owned();
+            return Err(LinkError::NotYet { what });
+        }
+        if input.got.indirect.is_replaceable(&input.rules()) {
+            let what = "an indirect function that others may replace".to_owned();
             return Err(LinkError::NotYet { what });
         }
         let form = Form::of(input.arch);
@@ -535,6 +540,15 @@ impl PlanInput<'_, '_> {
         }
     }
 
+    fn rules(&self) -> Rules<'_, '_> {
+        Rules {
+            resolved: self.resolved,
+            options: self.options,
+            arch: self.arch,
+            bindings: self.bindings,
+        }
+    }
+
     fn is_read_only(&self, section: SectionId) -> bool {
         let output = self.placements.output(section);
         output.is_some_and(|id| {
@@ -559,15 +573,9 @@ impl PlanInput<'_, '_> {
     /// The sizes of the tables of dynamic relocations.
     fn relocation_sizes(&self, addends: Addends) -> Vec<(SectionId, u64)> {
         let each = relocations::relocation_size(Form::of(self.arch).class, addends);
-        let rules = Rules {
-            resolved: self.resolved,
-            options: self.options,
-            arch: self.arch,
-            bindings: self.bindings,
-        };
         let mut sizes = Vec::new();
         if let Some(table) = self.made.part(MadePart::GotRelocations) {
-            sizes.push((table, self.got.relocation_count(rules) * each));
+            sizes.push((table, self.got.relocation_count(self.rules()) * each));
         }
         for table in self.made.all(MadePart::Relocations) {
             let own = |section| table_of(self.resolved, self.made, section) == Some(table);

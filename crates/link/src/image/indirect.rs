@@ -6,7 +6,7 @@
 //! bfd/elf32-i386.c (elf_*_scan_relocs, elf_*_relocate_section, elf_*_finish_dynamic_symbol).
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use klink_arch::{Addends, IndirectFunctions, Relocation, StubTemplate, Values as Addresses};
 use object::elf;
 
@@ -82,6 +82,7 @@ pub(super) struct Indirect {
     numbers: HashMap<SlotOwner, u64, RandomState>,
     /// Slots of the global offset table that are filled in, since there is no stub.
     filled: Vec<SlotOwner>,
+    filled_owners: HashSet<SlotOwner, RandomState>,
     pointers: Vec<IndirectUse>,
     parts: Option<Parts>,
 }
@@ -125,6 +126,7 @@ impl Indirect {
             indirect.numbers.insert(owner, number as u64);
         }
         let taken = of_kind(&[UseKind::Address, UseKind::Pointer]);
+        let taken: HashSet<SlotOwner, RandomState> = taken.into_iter().collect();
         // Where the stub's address stands for the function, the slot must give that too; else the stub's
         // own slot does.
         let (same, others): (Vec<_>, Vec<_>) = of_kind(&[UseKind::Slot])
@@ -137,6 +139,7 @@ impl Indirect {
             .filter(|owner| !may_move && taken.contains(owner));
         let slots = same.chain(others.iter().copied()).map(SlotKey::address);
         let slots = slots.collect();
+        indirect.filled_owners = others.iter().copied().collect();
         indirect.filled = others;
         let pointers = uses.iter().filter(|one| one.kind == UseKind::Pointer);
         let pointers = pointers.filter(|one| may_move || !indirect.has_stub(one.owner));
@@ -158,7 +161,18 @@ impl Indirect {
 
     /// Whether a slot of the global offset table is of such a function.
     pub(super) fn has_slot(&self, owner: SlotOwner) -> bool {
-        self.has_stub(owner) || self.filled.contains(&owner)
+        self.has_stub(owner) || self.filled_owners.contains(&owner)
+    }
+
+    /// Whether others may put another function in the place of one: then a loader would have to find it by
+    /// its name, as nothing here asks it to.
+    pub(super) fn is_replaceable(&self, rules: &Rules<'_, '_>) -> bool {
+        let pointers = self.pointers.iter().map(|one| &one.owner);
+        let mut owners = self.stubs.iter().chain(&self.filled).chain(pointers);
+        owners.any(|owner| match *owner {
+            SlotOwner::Global(id) => !rules.bindings.target_of_global(rules.resolved, id).is_bound,
+            SlotOwner::Local(..) | SlotOwner::Module => false,
+        })
     }
 
     /// Whether there is a stub.
@@ -177,7 +191,7 @@ impl Indirect {
         rules: &Rules<'_, '_>,
         values: &Values<'_, '_>,
     ) -> Option<u64> {
-        match self.filled.contains(&owner) {
+        match self.filled_owners.contains(&owner) {
             true if rules.arch.addends == Addends::Rel => Some(owner_value(owner, values)),
             true => Some(0),
             false => self.stub(owner, rules, values),

@@ -31,8 +31,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         "--sort-tables",
-        "sort the kernel's exception table, ORC and mcount locations; zero-weak-calls: zero those of \
-         replaced functions (default: since Linux 6.15)",
+        "sort exception table, ORC, mcount locations; keep-weak-calls, zero-weak-calls",
         Optional("HOW", "", |parser, value| {
             parser.options.sort_tables = true;
             parser.options.weak_calls = weak_calls(value)?;

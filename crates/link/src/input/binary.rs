@@ -3,7 +3,7 @@
 use object::elf;
 
 use super::file::FileData;
-use super::object_view::{ElfIdent, InputSection, InputSymbol, Object, SectionKind, SymbolPlace};
+use super::object_view::{ElfIdent, InputSection, InputSymbol, Object, SymbolPlace};
 
 /// Wraps `file` into an object: one section `.data`, writable, aligned to one byte, and the symbols
 /// `_binary_NAME_start`, `_end` and `_size`, NAME being the path with everything that is no letter
@@ -39,17 +39,8 @@ pub(crate) fn wrap<'a>(
         }
     };
     Object {
-        in_thin_archive: false,
-        name: file.path().display().to_string(),
-        base_name: super::archive::base_name(path).to_vec(),
-        ident,
-        flags: 0,
-        os_abi: 0,
         sections: vec![
-            InputSection {
-                kind: SectionKind::Meta,
-                ..InputSection::plain(b"", elf::SHT_NULL.0, 0, &[])
-            },
+            InputSection::NULL,
             InputSection::plain(
                 b".data",
                 elf::SHT_PROGBITS.0,
@@ -64,7 +55,10 @@ pub(crate) fn wrap<'a>(
             symbol("size", SymbolPlace::Absolute, size),
         ],
         first_global: 1,
-        groups: Vec::new(),
-        rarities: crate::input::Rarities::default(),
+        ..Object::empty(
+            file.path().display().to_string(),
+            super::archive::base_name(path),
+            ident,
+        )
     }
 }

@@ -4,9 +4,7 @@
 use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, elf};
 
-use super::object_view::{
-    ElfIdent, InputSection, InputSymbol, Object, Rarities, SectionKind, SymbolPlace,
-};
+use super::object_view::{ElfIdent, InputSection, InputSymbol, Object, SymbolPlace};
 use crate::error::{LinkError, Result};
 
 /// Reads the global symbols of a file, as absolute ones.
@@ -66,23 +64,11 @@ fn read<'a, E: FileHeader<Endian = Endianness>>(
         });
     }
     Ok(Object {
-        in_thin_archive: false,
-        base_name: base_name.to_vec(),
-        ident: ElfIdent {
-            machine: header.e_machine(endian).0,
-            is_64: header.is_type_64(),
-            big_endian: header.is_big_endian(),
-        },
         flags: header.e_flags(endian).0,
         os_abi: header.e_ident().os_abi.0,
-        sections: vec![InputSection {
-            kind: SectionKind::Meta,
-            ..InputSection::plain(b"", elf::SHT_NULL.0, 0, &[])
-        }],
+        sections: vec![InputSection::NULL],
         symbols,
         first_global: 1,
-        groups: Vec::new(),
-        rarities: Rarities::default(),
-        name,
+        ..Object::empty(name, base_name, ElfIdent::of(header, endian))
     })
 }

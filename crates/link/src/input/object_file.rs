@@ -6,8 +6,7 @@ use object::read::elf::{FileHeader, SectionHeader as _, Sym as _};
 use object::read::{SectionIndex, StringTable, SymbolIndex};
 
 use super::object_view::{
-    ElfIdent, Group, InputSection, InputSymbol, Object, Rarities, Relocations, SectionKind,
-    SymbolPlace,
+    ElfIdent, Group, InputSection, InputSymbol, Object, Relocations, SectionKind, SymbolPlace,
 };
 use crate::error::{LinkError, Result};
 
@@ -85,21 +84,9 @@ fn parse<'a, E: RelocationTables>(
         ));
     }
     let mut object = Object {
-        in_thin_archive: false,
-        base_name: base_name.to_vec(),
-        ident: ElfIdent {
-            machine: header.e_machine(endian).0,
-            is_64: header.is_type_64(),
-            big_endian: header.is_big_endian(),
-        },
         flags: header.e_flags(endian).0,
         os_abi: header.e_ident().os_abi.0,
-        sections: Vec::new(),
-        symbols: Vec::new(),
-        first_global: 0,
-        groups: Vec::new(),
-        rarities: Rarities::default(),
-        name,
+        ..Object::empty(name, base_name, ElfIdent::of(header, endian))
     };
     read_sections::<E>(&mut object, header, endian, data)?;
     object.find_rarities();

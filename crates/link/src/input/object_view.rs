@@ -2,6 +2,7 @@
 
 use object::Endianness;
 use object::elf;
+use object::read::elf::FileHeader;
 
 /// `SHF_GNU_RETAIN` and friends stand in these bits; GNU ld carries them over (`SHF_MASKOS`,
 /// `SHF_MASKPROC`, ELF gABI chapter 4).
@@ -13,6 +14,16 @@ pub(crate) struct ElfIdent {
     pub machine: u16,
     pub is_64: bool,
     pub big_endian: bool,
+}
+
+impl ElfIdent {
+    pub(super) fn of<E: FileHeader<Endian = Endianness>>(header: &E, endian: Endianness) -> Self {
+        Self {
+            machine: header.e_machine(endian).0,
+            is_64: header.is_type_64(),
+            big_endian: header.is_big_endian(),
+        }
+    }
 }
 
 /// An input object.
@@ -53,6 +64,23 @@ pub(crate) struct Rarities {
 }
 
 impl Object<'_> {
+    /// An object without sections and symbols.
+    pub(crate) fn empty(name: String, base_name: &[u8], ident: ElfIdent) -> Self {
+        Self {
+            name,
+            base_name: base_name.to_vec(),
+            in_thin_archive: false,
+            ident,
+            flags: 0,
+            os_abi: 0,
+            sections: Vec::new(),
+            symbols: Vec::new(),
+            first_global: 0,
+            groups: Vec::new(),
+            rarities: Rarities::default(),
+        }
+    }
+
     /// Notes which rare things are among its sections.
     pub(crate) fn find_rarities(&mut self) {
         for section in &self.sections {
@@ -138,8 +166,19 @@ impl<'a> InputSection<'a> {
         }
     }
 
+    /// The first section of every object.
+    pub(crate) const NULL: Self = Self {
+        kind: SectionKind::Meta,
+        ..Self::plain(b"", elf::SHT_NULL.0, 0, &[])
+    };
+
     /// A section that stands in no file: contents aligned to one byte, without relocations.
-    pub(crate) fn plain(name: &'a [u8], section_type: u32, flags: u64, data: &'a [u8]) -> Self {
+    pub(crate) const fn plain(
+        name: &'a [u8],
+        section_type: u32,
+        flags: u64,
+        data: &'a [u8],
+    ) -> Self {
         Self {
             name,
             kind: SectionKind::Content,

@@ -9,7 +9,7 @@
 //! way of the filter (without `all-symbols` it tests address ranges) and of stubs that have symbols.
 //! So layout, stubs and size are settled in turns ([`KallsymsObject::settle`]).
 
-use klink_arch::{Arch, Class, Endian};
+use klink_arch::Arch;
 use klink_script::{Command, SectionItem, Spanned};
 use klink_tables::kallsyms::{AddressForm, Filter, Format, Part, Plan, PlanError, Symbol};
 use object::elf;
@@ -22,15 +22,13 @@ use crate::id::{OutputId, SectionId};
 use crate::image::contents::MadeContents;
 use crate::image::layout::{ImageLayout, LateSizes, Layouter};
 use crate::image::made_sections::is_dynamic;
-use crate::input::{
-    ElfIdent, InputSection, InputSymbol, Object, Rarities, RawRelocation, Relocations, SectionKind,
-    SymbolPlace,
-};
+use crate::input::{InputSection, InputSymbol, Object, RawRelocation, Relocations, SymbolPlace};
 use crate::options::{KallsymsOptions, Options};
 use crate::output::{Outputs, Traits};
 use crate::resolve::Resolved;
 use crate::script::Sources;
 use crate::symtab::SymbolTable;
+use crate::target;
 
 /// What errors and maps call the object.
 const NAME: &str = "<kallsyms>";
@@ -87,21 +85,10 @@ impl KallsymsObject {
         let parts: Vec<Part> = format.parts().collect();
         let names = parts.iter().map(|part| part.symbol(format.addresses));
         let object = resolved.add(Object {
-            name: NAME.to_owned(),
-            base_name: NAME.as_bytes().to_vec(),
-            in_thin_archive: false,
-            ident: ElfIdent {
-                machine: arch.machine,
-                is_64: arch.class == Class::Elf64,
-                big_endian: arch.endian == Endian::Big,
-            },
-            flags: 0,
-            os_abi: 0,
             sections: sections(section_name, align, &parts, arch),
             symbols: symbols(&parts, names),
             first_global: FIRST_PART as usize,
-            groups: Vec::new(),
-            rarities: Rarities::default(),
+            ..Object::empty(NAME.to_owned(), NAME.as_bytes(), target::ident(arch))
         });
         let sections = (1..).map(|index| resolved.section_id(object, index));
         Ok(Some(Self {
@@ -267,10 +254,6 @@ fn sections(
     parts: &[Part],
     arch: &Arch,
 ) -> Vec<InputSection<'static>> {
-    let null = InputSection {
-        kind: SectionKind::Meta,
-        ..InputSection::plain(b"", elf::SHT_NULL.0, 0, &[])
-    };
     let of_part = |&part: &Part| InputSection {
         align,
         relocations: match arch.word_relocation() {
@@ -284,7 +267,7 @@ fn sections(
         },
         ..InputSection::plain(name, elf::SHT_PROGBITS.0, elf::SHF_ALLOC.0, &[])
     };
-    [null]
+    [InputSection::NULL]
         .into_iter()
         .chain(parts.iter().map(of_part))
         .collect()
@@ -301,7 +284,6 @@ fn symbols(parts: &[Part], names: impl Iterator<Item = &'static str>) -> Vec<Inp
         binding,
         other: 0,
     };
-    let null = symbol("", SymbolPlace::Undefined, elf::STB_LOCAL.0);
     let base = (1..)
         .zip(parts)
         .find(|&(_, &part)| part == Part::RelativeBase);
@@ -315,7 +297,7 @@ fn symbols(parts: &[Part], names: impl Iterator<Item = &'static str>) -> Vec<Inp
     let named = (1..)
         .zip(names)
         .map(|(index, name)| symbol(name, SymbolPlace::Section(index), elf::STB_GLOBAL.0));
-    [null, base].into_iter().chain(named).collect()
+    [InputSymbol::NULL, base].into_iter().chain(named).collect()
 }
 
 /// The error of a table that cannot be made.

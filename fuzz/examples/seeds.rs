@@ -9,6 +9,7 @@ use std::path::Path;
 #[path = "../src/case.rs"]
 mod case;
 use case::Case;
+use klink_fuzz::KALLSYMS_PARTS;
 use klink_tables::kallsyms::{Endian, Format, Plan, Symbol, Version, WordSize};
 
 fn main() -> std::io::Result<()> {
@@ -136,17 +137,7 @@ fn kallsyms() -> Vec<(String, Vec<u8>)> {
                 continue;
             };
             let mut bytes = vec![flags];
-            for name in [
-                "kallsyms_addresses",
-                "kallsyms_offsets",
-                "kallsyms_relative_base",
-                "kallsyms_num_syms",
-                "kallsyms_names",
-                "kallsyms_markers",
-                "kallsyms_seqs_of_names",
-                "kallsyms_token_table",
-                "kallsyms_token_index",
-            ] {
+            for name in KALLSYMS_PARTS {
                 let mut parts = plan.layout().parts.iter();
                 let part = parts.find(|(part, ..)| part.symbol(format.addresses) == name);
                 let offset = part.map_or(0xffff, |&(_, offset, _)| offset as u16);

@@ -12,6 +12,20 @@ use std::sync::OnceLock;
 
 use klink_link::{Input, InputName, LinkError, Options, OutputKind};
 
+/// The symbols that say where the parts of a kernel's table are, as the target `kallsyms` takes their
+/// offsets.
+pub const KALLSYMS_PARTS: [&str; 9] = [
+    "kallsyms_addresses",
+    "kallsyms_offsets",
+    "kallsyms_relative_base",
+    "kallsyms_num_syms",
+    "kallsyms_names",
+    "kallsyms_markers",
+    "kallsyms_seqs_of_names",
+    "kallsyms_token_table",
+    "kallsyms_token_index",
+];
+
 /// A folder of this process, in memory where the system has such a place.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
@@ -67,6 +81,11 @@ pub fn options(inputs: Vec<Input>) -> Options {
 pub fn leaves_folder(bytes: &[u8]) -> bool {
     let has = |words: &[u8]| bytes.windows(words.len()).any(|window| window == words);
     has(b"/dev") || has(b"/proc") || has(b"/sys")
+}
+
+/// Whether a case may name other files: thin archives do too, which the `archive` target has.
+pub fn is_refused(case: &case::Case<'_>) -> bool {
+    leaves_folder(case.script) || case.files.iter().any(|file| file.starts_with(b"!<thin>"))
 }
 
 /// Links. An error must have words; an output must be an object that the linker itself can read.

@@ -11,8 +11,7 @@ use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target, fuzzer_mutate};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let case = Case::decode(data);
-    let is_thin = |file: &&[u8]| file.starts_with(b"!<thin>");
-    if klink_fuzz::leaves_folder(case.script) || case.files.iter().any(|file| is_thin(&file)) {
+    if klink_fuzz::is_refused(&case) {
         return Corpus::Reject;
     }
     let flag = |bit: u32| case.flags >> bit & 1 == 1;

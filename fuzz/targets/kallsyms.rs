@@ -1,21 +1,9 @@
 //! The bytes of a kernel, in which the table of its symbols is looked for, and then read and searched.
 #![no_main]
 
+use klink_fuzz::KALLSYMS_PARTS as SYMBOLS;
 use klink_tables::kallsyms::{Endian, Image, NAME_LIMIT, Table, WordSize};
 use libfuzzer_sys::{Corpus, fuzz_target};
-
-/// The symbols that say where the parts are, if one believes them.
-const SYMBOLS: [&str; 9] = [
-    "kallsyms_addresses",
-    "kallsyms_offsets",
-    "kallsyms_relative_base",
-    "kallsyms_num_syms",
-    "kallsyms_names",
-    "kallsyms_markers",
-    "kallsyms_seqs_of_names",
-    "kallsyms_token_table",
-    "kallsyms_token_index",
-];
 
 /// How the input begins: one byte of flags, and two for each symbol, its offset.
 const HEADER: usize = 1 + 2 * SYMBOLS.len();

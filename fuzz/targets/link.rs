@@ -3,12 +3,14 @@
 
 use klink_fuzz::case::Case;
 use klink_fuzz::mutate::Random;
-use klink_link::{BuildId, DiscardLocals, InputFormat, ModuleOptions, OrphanHandling, Strip, Unique};
+use klink_link::{
+    BuildId, DiscardLocals, InputFormat, ModuleOptions, OrphanHandling, Strip, Unique,
+};
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target, fuzzer_mutate};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let case = Case::decode(data);
-    if klink_fuzz::leaves_folder(case.script) || case.files.iter().any(|file| is_thin(file)) {
+    if klink_fuzz::is_refused(&case) {
         return Corpus::Reject;
     }
     let flag = |bit: u32| case.flags >> bit & 1 == 1;
@@ -60,11 +62,6 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     klink_fuzz::link(&options);
     Corpus::Keep
 });
-
-/// Thin archives name other files; the `archive` target has them.
-fn is_thin(file: &[u8]) -> bool {
-    file.starts_with(b"!<thin>")
-}
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let mut random = Random::new(seed.into());

@@ -26,8 +26,11 @@ impl Tree {
         if self.config.is_enabled("CONFIG_VMLINUX_MAP") {
             command.arg(format!("-Map={}.map", link.output));
         }
+        let (major, minor) = self.release;
+        command.arg(format!("--kernel-version={major}.{minor}"));
+        command.args(self.symbol_table_options());
         if link.is_final {
-            command.args(self.table_options());
+            command.args(self.final_options());
         }
         command.args(["-o", link.output, "--whole-archive"]);
         // vmlinux.o is linked already where that is slow, or changes the code.
@@ -47,26 +50,27 @@ impl Tree {
         command
     }
 
-    /// Options for what else would be made after a link, or by linking again.
-    fn table_options(&self) -> Vec<String> {
-        let (major, minor) = self.release;
-        let mut options = vec![
-            format!("--kernel-version={major}.{minor}"),
-            format!("--system-map={SYSTEM_MAP}"),
-        ];
-        if self.config.is_enabled("CONFIG_KALLSYMS") {
-            let forms = [
-                ("CONFIG_KALLSYMS_ALL", "all-symbols"),
-                ("CONFIG_KALLSYMS_ABSOLUTE_PERCPU", "absolute-percpu"),
-                ("CONFIG_KALLSYMS_BASE_RELATIVE", "base-relative"),
-                ("CONFIG_LTO_CLANG", "lto-clang"),
-            ];
-            let enabled = forms
-                .iter()
-                .filter(|(option, _)| self.config.is_enabled(option));
-            let forms: Vec<&str> = enabled.map(|&(_, form)| form).collect();
-            options.push(format!("--kallsyms={}", forms.join(",")));
+    /// Options for the table of symbols, which the kernel's code refers to in every link.
+    fn symbol_table_options(&self) -> Vec<String> {
+        if !self.config.is_enabled("CONFIG_KALLSYMS") {
+            return Vec::new();
         }
+        let forms = [
+            ("CONFIG_KALLSYMS_ALL", "all-symbols"),
+            ("CONFIG_KALLSYMS_ABSOLUTE_PERCPU", "absolute-percpu"),
+            ("CONFIG_KALLSYMS_BASE_RELATIVE", "base-relative"),
+            ("CONFIG_LTO_CLANG", "lto-clang"),
+        ];
+        let enabled = forms
+            .iter()
+            .filter(|(option, _)| self.config.is_enabled(option));
+        let forms: Vec<&str> = enabled.map(|&(_, form)| form).collect();
+        vec![format!("--kallsyms={}", forms.join(","))]
+    }
+
+    /// Options for what else would be made after the last link.
+    fn final_options(&self) -> Vec<String> {
+        let mut options = vec![format!("--system-map={SYSTEM_MAP}")];
         if self.config.is_enabled("CONFIG_BUILDTIME_TABLE_SORT") {
             // 6.12's stable releases do it too, unlike the first ones.
             let how = match self.zeroes_weak_calls {

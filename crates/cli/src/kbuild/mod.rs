@@ -149,7 +149,7 @@ fn make(options: &Options) -> Result<(), Error> {
     fs::write(DEPENDENCIES, text).map_err(|source| file_error("write", DEPENDENCIES, source))
 }
 
-/// Makes an object with type information, from a vmlinux without a table of symbols. Gives its name.
+/// Makes an object with type information, from a vmlinux that lacks only that. Gives its name.
 fn make_types(tree: &Tree) -> Result<String, Error> {
     const LINKED: &str = ".tmp_vmlinux.btf";
     const OBJECT: &str = ".btf.vmlinux.bin.o";
@@ -168,7 +168,8 @@ fn make_types(tree: &Tree) -> Result<String, Error> {
     let mut extract = Command::new(tree.program("OBJCOPY")?);
     extract.args(["--only-section=.BTF", "--set-section-flags"]);
     extract.args([".BTF=alloc,readonly", "--strip-all", LINKED, OBJECT]);
-    tree.run(extract)?;
+    // It warns that segments lose their sections, which is what was asked for.
+    tree.run_quietly(extract)?;
     make_relocatable(OBJECT).map_err(|source| file_error("rewrite", OBJECT, source))?;
     Ok(OBJECT.to_owned())
 }

@@ -122,15 +122,34 @@ impl Tree {
 
     /// Runs a command; with `V=1` it is shown first.
     pub(super) fn run(&self, mut command: Command) -> Result<(), Error> {
-        if self.is_verbose {
-            eprintln!("+ {command:?}");
-        }
-        let program = command.get_program().to_string_lossy().into_owned();
+        let program = self.show(&command);
         match command.status() {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(Error::Failed { program, status }),
             Err(source) => Err(Error::Run { program, source }),
         }
+    }
+
+    /// Runs a command whose warnings tell nothing: what it says is shown if it fails.
+    pub(super) fn run_quietly(&self, mut command: Command) -> Result<(), Error> {
+        let program = self.show(&command);
+        match command.output() {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => {
+                eprint!("{}", String::from_utf8_lossy(&output.stderr));
+                let status = output.status;
+                Err(Error::Failed { program, status })
+            }
+            Err(source) => Err(Error::Run { program, source }),
+        }
+    }
+
+    /// With `V=1`, shows a command. Gives its program's name.
+    fn show(&self, command: &Command) -> String {
+        if self.is_verbose {
+            eprintln!("+ {command:?}");
+        }
+        command.get_program().to_string_lossy().into_owned()
     }
 }
 

@@ -115,7 +115,29 @@ pub enum BinaryOp {
     Rem,
 }
 
+/// How tightly `?:` binds, below every binary operator ([`BinaryOp::power`]).
+pub(crate) const CONDITIONAL: u8 = 1;
+
+/// How tightly an operator before its operand binds, above every binary operator.
+pub(crate) const UNARY: u8 = 12;
+
 impl BinaryOp {
+    /// How tightly the operator binds: the `%left` lines of ld/ldgram.y, the loosest first.
+    pub(crate) fn power(self) -> u8 {
+        match self {
+            BinaryOp::OrOr => 2,
+            BinaryOp::AndAnd => 3,
+            BinaryOp::Or => 4,
+            BinaryOp::Xor => 5,
+            BinaryOp::And => 6,
+            BinaryOp::Eq | BinaryOp::Ne => 7,
+            BinaryOp::Lt | BinaryOp::Gt | BinaryOp::Le | BinaryOp::Ge => 8,
+            BinaryOp::Shl | BinaryOp::Shr => 9,
+            BinaryOp::Add | BinaryOp::Sub => 10,
+            BinaryOp::Mul | BinaryOp::Div | BinaryOp::Rem => 11,
+        }
+    }
+
     /// The operator as a script writes it.
     pub fn text(self) -> &'static str {
         match self {

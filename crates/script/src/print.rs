@@ -1,10 +1,11 @@
-//! Scripts as text again: canonical layout, expressions in full parentheses.
+//! Scripts as text again: canonical layout, parentheses only where they are needed, so that no
+//! expression is nested deeper than the one that was read.
 //! What is printed parses to the same tree, places aside.
 
 use std::fmt::{self, Display, Formatter, Write};
 
 use crate::ast::*;
-use crate::expr::{Expr, ExprKind, UnaryOp};
+use crate::expr::{CONDITIONAL, Expr, ExprKind, UNARY, UnaryOp};
 use crate::lexer::{Mode, TokenKind, token};
 use crate::source::{Name, Spanned};
 use crate::version::{Language, VersionPattern, VersionScript};
@@ -21,7 +22,6 @@ impl Display for Script {
 
 impl Display for Expr {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let expr_name = |name: &Name| quote(&name.value, Mode::Expression);
         match &self.kind {
             ExprKind::Int(number) => match &number.bytes {
                 Some(bytes) => {
@@ -38,24 +38,27 @@ impl Display for Expr {
                     UnaryOp::Not => '!',
                     UnaryOp::BitNot => '~',
                 };
-                write!(out, "{op}{operand}")
+                write!(out, "{op}{}", Operand(operand, UNARY))
             }
-            ExprKind::Binary(op, left, right) => write!(out, "({left} {} {right})", op.text()),
-            ExprKind::Conditional(parts) => write!(
-                out,
-                "({} ? {} : {})",
-                parts.condition, parts.then, parts.otherwise
-            ),
+            ExprKind::Binary(op, left, right) => {
+                let left = Operand(left, op.power());
+                let right = Operand(right, op.power() + 1);
+                write!(out, "{left} {} {right}", op.text())
+            }
+            ExprKind::Conditional(parts) => {
+                let condition = Operand(&parts.condition, CONDITIONAL + 1);
+                write!(out, "{condition} ? {} : {}", parts.then, parts.otherwise)
+            }
             ExprKind::Call(function, argument) => write!(out, "{}({argument})", function.text()),
             ExprKind::Call2(function, first, second) => {
                 write!(out, "{}({first}, {second})", function.text())
             }
             ExprKind::NameCall(function, name) => {
-                let name = match function.reads_script_name() {
-                    true => quote(&name.value, Mode::Script),
-                    false => expr_name(name),
+                let mode = match function.reads_script_name() {
+                    true => Mode::Script,
+                    false => Mode::Expression,
                 };
-                write!(out, "{}({name})", function.text())
+                write!(out, "{}({})", function.text(), quote(&name.value, mode))
             }
             ExprKind::SegmentStart(segment, default) => {
                 // Without quotes the comma would be part of the name.
@@ -65,6 +68,24 @@ impl Display for Expr {
             ExprKind::Assert(condition, message) => {
                 write!(out, "ASSERT({condition}, \"{}\")", message.value)
             }
+        }
+    }
+}
+
+/// An operand, in parentheses unless it binds at least so tightly.
+struct Operand<'a>(&'a Expr, u8);
+
+impl Display for Operand<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let Self(expr, minimum) = *self;
+        let power = match &expr.kind {
+            ExprKind::Binary(op, ..) => op.power(),
+            ExprKind::Conditional(_) => CONDITIONAL,
+            _ => UNARY,
+        };
+        match power >= minimum {
+            true => write!(out, "{expr}"),
+            false => write!(out, "({expr})"),
         }
     }
 }

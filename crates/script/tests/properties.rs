@@ -534,15 +534,20 @@ fn the_highest_trees_are_usable() {
     let right = "1 + (".repeat(MAX_NESTING as usize / 2 - 1)
         + "1"
         + &")".repeat(MAX_NESTING as usize / 2 - 1);
+    let behind = "1 + ".repeat(2) + "-".repeat(MAX_NESTING as usize - 1).as_str() + "1";
     for (text, value) in [
         (chain, u64::from(MAX_HEIGHT)),
+        (behind, 1),
         (nested, 1u64.wrapping_neg()),
         (right, u64::from(MAX_NESTING) / 2),
     ] {
         let expr = parse_expression(&source(&text)).unwrap();
         assert_eq!(eval::evaluate(&expr, &Constants).unwrap().value, value);
         assert_eq!(expr.clone(), expr);
-        assert!(expr.to_string().len() >= MAX_NESTING as usize);
+        let printed = expr.to_string();
+        assert!(printed.len() >= MAX_NESTING as usize);
+        let again = parse_expression(&source(&printed)).unwrap();
+        assert_eq!(again.to_string(), printed);
         let script = parse(&source(&format!("x = {text};"))).unwrap();
         assert_eq!(script.constructs().len(), 1);
     }

@@ -3,16 +3,14 @@
 use super::{MAX_HEIGHT, Parser, Result};
 use crate::diagnostic::{ErrorKind, ScriptError};
 use crate::expr::{
-    BinaryOp, Conditional, Expr, ExprKind, Function, Function2, Int, NameFunction, UnaryOp,
+    BinaryOp, CONDITIONAL, Conditional, Expr, ExprKind, Function, Function2, Int, NameFunction,
+    UnaryOp,
 };
 use crate::keyword::Keyword;
 use crate::lexer::{Mode, Punct, TokenKind};
 use crate::source::{Name, Span};
 
 const MODE: Mode = Mode::Expression;
-
-/// The binding power of `?:`, below every binary operator's.
-const CONDITIONAL: u8 = 1;
 
 /// An expression and the height of its tree.
 struct Tree {
@@ -37,11 +35,11 @@ impl Parser<'_> {
                 left = self.conditional(left)?;
                 continue;
             }
-            let Some((op, power)) = binary_op(punct).filter(|&(_, power)| power >= minimum) else {
+            let Some(op) = binary_op(punct).filter(|op| op.power() >= minimum) else {
                 return Ok(left);
             };
             self.next(MODE)?;
-            let right = self.tree(power + 1)?;
+            let right = self.tree(op.power() + 1)?;
             left = both(op, left, right)?;
         }
     }
@@ -293,28 +291,27 @@ fn name_function(keyword: Keyword) -> Option<(NameFunction, Mode, &'static str)>
     }
 }
 
-/// A binary operator and its binding power: ld/ldgram.y's `%left` lines, the
-/// loosest first.
-fn binary_op(punct: Punct) -> Option<(BinaryOp, u8)> {
+/// The binary operator that is written so.
+fn binary_op(punct: Punct) -> Option<BinaryOp> {
     Some(match punct {
-        Punct::OrOr => (BinaryOp::OrOr, 2),
-        Punct::AndAnd => (BinaryOp::AndAnd, 3),
-        Punct::Or => (BinaryOp::Or, 4),
-        Punct::Xor => (BinaryOp::Xor, 5),
-        Punct::And => (BinaryOp::And, 6),
-        Punct::EqEq => (BinaryOp::Eq, 7),
-        Punct::NotEq => (BinaryOp::Ne, 7),
-        Punct::Less => (BinaryOp::Lt, 8),
-        Punct::Greater => (BinaryOp::Gt, 8),
-        Punct::LessEq => (BinaryOp::Le, 8),
-        Punct::GreaterEq => (BinaryOp::Ge, 8),
-        Punct::Shl => (BinaryOp::Shl, 9),
-        Punct::Shr => (BinaryOp::Shr, 9),
-        Punct::Plus => (BinaryOp::Add, 10),
-        Punct::Minus => (BinaryOp::Sub, 10),
-        Punct::Star => (BinaryOp::Mul, 11),
-        Punct::Slash => (BinaryOp::Div, 11),
-        Punct::Percent => (BinaryOp::Rem, 11),
+        Punct::OrOr => BinaryOp::OrOr,
+        Punct::AndAnd => BinaryOp::AndAnd,
+        Punct::Or => BinaryOp::Or,
+        Punct::Xor => BinaryOp::Xor,
+        Punct::And => BinaryOp::And,
+        Punct::EqEq => BinaryOp::Eq,
+        Punct::NotEq => BinaryOp::Ne,
+        Punct::Less => BinaryOp::Lt,
+        Punct::Greater => BinaryOp::Gt,
+        Punct::LessEq => BinaryOp::Le,
+        Punct::GreaterEq => BinaryOp::Ge,
+        Punct::Shl => BinaryOp::Shl,
+        Punct::Shr => BinaryOp::Shr,
+        Punct::Plus => BinaryOp::Add,
+        Punct::Minus => BinaryOp::Sub,
+        Punct::Star => BinaryOp::Mul,
+        Punct::Slash => BinaryOp::Div,
+        Punct::Percent => BinaryOp::Rem,
         _ => return None,
     })
 }

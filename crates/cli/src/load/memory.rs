@@ -1,6 +1,7 @@
 //! Simulated memory: bytes here, run addresses where a kernel would have its modules.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -139,6 +140,8 @@ pub(crate) enum NoMemory {
 #[derive(Debug)]
 pub(crate) struct Machine {
     addresses: Rc<RefCell<Addresses>>,
+    /// Copies of strings that parameters were set to, by address.
+    strings: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Machine {
@@ -159,6 +162,7 @@ impl Machine {
                 per_cpu,
                 guard,
             })),
+            strings: BTreeMap::new(),
         }
     }
 }
@@ -192,8 +196,13 @@ impl Host for Machine {
         let size = text.len() as u64 + 1;
         let mut addresses = self.addresses.borrow_mut();
         let mut areas = addresses.modules.iter_mut();
-        let taken = areas.find_map(|area| area.take(size, STRING_ALIGN));
-        taken.map(|taken| taken.start)
+        let taken = areas.find_map(|area| area.take(size, STRING_ALIGN))?;
+        self.strings.insert(taken.start, text.to_vec());
+        Some(taken.start)
+    }
+
+    fn kept_string(&self, address: u64) -> Option<&[u8]> {
+        self.strings.get(&address).map(Vec::as_slice)
     }
 
     fn call_init(&mut self, _: u64) -> i32 {

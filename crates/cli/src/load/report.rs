@@ -30,9 +30,10 @@ pub(crate) struct Report {
     pub(crate) init: Init,
     /// Null where nobody has asked.
     pub(crate) branches: Option<Branches>,
+    /// Its parameters, as they are when init has returned.
+    pub(crate) parameters: Vec<Parameter>,
     /// Parameters that were given and that it does not have.
-    #[serde(rename = "unknown_parameters")]
-    pub(crate) parameters: Vec<String>,
+    pub(crate) unknown_parameters: Vec<String>,
     #[serde(rename = "microseconds")]
     pub(crate) times: Times,
 }
@@ -70,6 +71,17 @@ pub(crate) struct Stubs {
     pub(crate) made: u64,
     /// Bytes that are set aside for them.
     pub(crate) reserved_bytes: u64,
+}
+
+/// A parameter.
+#[derive(Debug, Serialize)]
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    /// As its file in sysfs shows it; null where only functions of the module or the kernel know it.
+    pub(crate) value: Option<String>,
+    /// Rights of its file in sysfs; 0: it has none there.
+    #[serde(serialize_with = "as_octal")]
+    pub(crate) permissions: u16,
 }
 
 /// What goes when init has returned.
@@ -164,6 +176,10 @@ fn as_region_name<S: Serializer>(kind: &RegionKind, to: S) -> Result<S::Ok, S::E
 
 fn as_hexadecimal<S: Serializer>(address: &u64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&format!("{address:#x}"))
+}
+
+fn as_octal<S: Serializer>(rights: &u16, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&format!("{rights:04o}"))
 }
 
 fn as_microseconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {

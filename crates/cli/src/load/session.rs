@@ -17,7 +17,7 @@ use super::kernel::Kernel;
 use super::layout::{Layout, guard};
 use super::memory::{Machine, Simulated};
 use super::parameters::{self, Parameter};
-use super::report::{Init, Region, Report, Section, Stubs, Times};
+use super::report::{self, Init, Region, Report, Section, Stubs, Times};
 use super::tree::{Entry, Role};
 use crate::compressed::Contents;
 
@@ -136,9 +136,11 @@ impl<'k> Session<'k> {
         clock.lap();
         let live = live.discard_init(&mut self.machine);
         // what cannot be protected is loaded all the same
-        let live = live.unwrap_or_else(|(live, _)| live);
+        let mut live = live.unwrap_or_else(|(live, _)| live);
         clock.times.discard = clock.lap();
-        report.parameters = live.unknown_parameters().to_vec();
+        let parameters = live.parameters(&self.machine).into_iter();
+        report.parameters = parameters.map(report::Parameter::from).collect();
+        report.unknown_parameters = live.unknown_parameters().to_vec();
         report.init.freed = live.freed();
         report.init.dropped_entries = live.dropped_entries();
         report.times = clock.times;
@@ -230,6 +232,16 @@ fn regions(
         }
     }
     regions
+}
+
+impl From<klink_module::Parameter> for report::Parameter {
+    fn from(parameter: klink_module::Parameter) -> Self {
+        Self {
+            name: parameter.name,
+            value: parameter.value,
+            permissions: parameter.permissions,
+        }
+    }
 }
 
 /// Measures one step after the other.

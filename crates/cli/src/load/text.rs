@@ -75,6 +75,7 @@ impl Printer {
             self.branches(branches);
         }
         self.init(report);
+        self.parameters(report);
         self.times(report);
     }
 
@@ -167,7 +168,23 @@ impl Printer {
             ),
         };
         self.line(&line);
-        for name in &report.parameters {
+    }
+
+    fn parameters(&mut self, report: &Report) {
+        for parameter in &report.parameters {
+            let value = match &parameter.value {
+                // A module's bytes must not steer a terminal.
+                Some(value) => format!("={}", value.escape_debug()),
+                None => ": only its own functions know its value".to_owned(),
+            };
+            let rights = match parameter.permissions {
+                0 => "not in sysfs".to_owned(),
+                rights => format!("{rights:04o}"),
+            };
+            let line = format!("  parameter {}{value} ({rights})", parameter.name);
+            self.line(&line);
+        }
+        for name in &report.unknown_parameters {
             let line = format!("  {}: unknown parameter '{name}' ignored", report.name);
             self.line(&line);
         }

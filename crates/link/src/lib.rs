@@ -72,24 +72,25 @@ pub fn link(options: &Options) -> Result<Report> {
 /// # Errors
 /// As [`link`]; `then` is not called.
 pub fn link_then<T>(options: &Options, then: impl FnOnce(Report) -> T) -> Result<T> {
-    let put = |report, mut bytes: Buffer, build_id: Option<BuildIdPlace>| {
-        let report = put_files(options, report, &mut bytes, build_id.as_ref())?;
+    let path = options.output.as_deref().unwrap_or(Path::new("a.out"));
+    let room = |size| output_file::room(path, size, options);
+    let put = |report, bytes, build_id| {
+        let report = put_files(options, path, report, (bytes, build_id))?;
         Ok(then(report))
     };
-    make(options, put).map_err(|error| error.limited(options.error_limit))
+    make(options, &room, put).map_err(|error| error.limited(options.error_limit))
 }
 
 /// Writes the output file and those beside it.
 fn put_files(
     options: &Options,
+    path: &Path,
     report: Report,
-    bytes: &mut [u8],
-    build_id: Option<&BuildIdPlace>,
+    (bytes, build_id): (Buffer, Option<BuildIdPlace>),
 ) -> Result<Report> {
     if options.fatal_warnings && !report.warnings.is_empty() {
         return Err(LinkError::Warnings(report.warnings));
     }
-    let path = options.output.as_deref().unwrap_or(Path::new("a.out"));
     report.write_files(path)?;
     let mut clock = Clock::resume(report);
     output_file::put(path, bytes, options, build_id)?;
@@ -101,18 +102,21 @@ fn put_files(
 /// # Errors
 /// As [`link`].
 pub fn link_in_memory(options: &Options) -> Result<(Report, Buffer)> {
-    make(options, |report, mut bytes, build_id| {
+    let room = |size| Buffer::zeroed(size as usize);
+    make(options, &room, |report, mut bytes, build_id| {
         let mut clock = Clock::resume(report);
         if let Some(place) = build_id {
-            place.fill(options, &mut bytes);
+            place.fill(options, &mut bytes, blake3::hash);
         }
         Ok((clock.finish("hash"), bytes))
     })
 }
 
-/// Makes the output's bytes, but for the build-id, and passes them on with its place.
+/// Makes the output's bytes, an image's in the `room` for its size. Passes them on, with the place of the
+/// build-id if that is still to be computed.
 fn make<T>(
     options: &Options,
+    room: &dyn Fn(u64) -> Buffer,
     pass: impl FnOnce(Report, Buffer, Option<BuildIdPlace>) -> Result<T>,
 ) -> Result<T> {
     script::refuse_final_links(options)?;
@@ -154,7 +158,7 @@ fn make<T>(
             resolved,
             arch,
             (build_id, kallsyms),
-            (clock, pass),
+            (clock, room, pass),
         );
     }
     let build_id = made::add_build_id(options, &mut resolved, &storage);

@@ -103,22 +103,32 @@ pub(crate) struct BuildIdPlace {
 }
 
 impl BuildIdPlace {
-    /// Computes the digest over `bytes`, in which it is still zero. It is BLAKE3, cut to the style's
-    /// size, as lld has it: a build-id is a name for the output and no signature, and SHA-1 without
-    /// help from the processor takes half of a module link's time.
-    pub(crate) fn compute(&self, options: &Options, bytes: &[u8]) -> Vec<u8> {
-        let mut digest = match &options.build_id {
+    /// The digest of an output that has `digest`, in which the build-id is still zero. It is BLAKE3, cut
+    /// to the style's size, as lld has it: a build-id is a name for the output and no signature, and SHA-1
+    /// without help from the processor takes half of a module link's time.
+    fn value(self, options: &Options, digest: impl FnOnce() -> blake3::Hash) -> Vec<u8> {
+        let mut value = match &options.build_id {
             BuildId::None => Vec::new(),
             BuildId::Hex(given) => given.clone(),
-            BuildId::Sha1 | BuildId::Md5 | BuildId::Uuid => blake3::hash(bytes).as_bytes().to_vec(),
+            BuildId::Sha1 | BuildId::Md5 | BuildId::Uuid => digest().as_bytes().to_vec(),
         };
-        digest.truncate(self.size);
-        digest
+        value.truncate(self.size);
+        value
     }
 
-    /// Puts the digest of `bytes` to its place in them.
-    pub(crate) fn fill(&self, options: &Options, bytes: &mut [u8]) {
-        let digest = self.compute(options, bytes);
-        bytes[self.start..self.start + digest.len()].copy_from_slice(&digest);
+    /// As [`Self::value`], of an output with these bytes.
+    pub(crate) fn compute(self, options: &Options, bytes: &[u8]) -> Vec<u8> {
+        self.value(options, || blake3::hash(bytes))
+    }
+
+    /// Puts the value to its place in the output's bytes.
+    pub(crate) fn fill(
+        self,
+        options: &Options,
+        bytes: &mut [u8],
+        digest: impl FnOnce(&[u8]) -> blake3::Hash,
+    ) {
+        let value = self.value(options, || digest(bytes));
+        bytes[self.start..self.start + value.len()].copy_from_slice(&value);
     }
 }

@@ -527,6 +527,13 @@ pub enum BuildId {
     Hex(Vec<u8>),
 }
 
+impl BuildId {
+    /// Whether it follows from the output's bytes.
+    pub(crate) fn is_digest(&self) -> bool {
+        matches!(self, Self::Sha1 | Self::Md5 | Self::Uuid)
+    }
+}
+
 /// What to strip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strip {

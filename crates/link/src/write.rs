@@ -6,14 +6,14 @@ mod file;
 mod limits;
 
 pub(crate) use encode::{Encoder, Header, Sizes, sort_by_offset, sort_table};
-pub(crate) use file::{Body, FileHeader, FileLayout, FileRange, RelocationTable, cut};
+pub(crate) use file::{Body, FileHeader, FileLayout, RelocationTable};
 pub(crate) use limits::Limits;
 
 use klink_arch::Arch;
 use object::elf;
 use rayon::prelude::*;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, FileRange, cut};
 use crate::error::{LinkError, Result};
 use crate::groups::{self, Groups};
 use crate::id::{ObjectId, OutputId};
@@ -194,11 +194,11 @@ impl Output<'_, '_> {
         if file.size >= PARALLEL_FROM {
             parts
                 .into_par_iter()
-                .try_for_each(|(body, part)| self.fill_part(file, body, part))
+                .try_for_each(|(range, part)| self.fill_part(file, range.part, part))
         } else {
             parts
                 .into_iter()
-                .try_for_each(|(body, part)| self.fill_part(file, body, part))
+                .try_for_each(|(range, part)| self.fill_part(file, range.part, part))
         }
     }
 

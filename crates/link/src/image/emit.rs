@@ -7,9 +7,10 @@ use super::kernel::TableRelocation;
 use super::relocate::has_explicit_addends;
 use super::values::SymbolValue;
 use super::write::{CHUNK, Image, Job};
+use crate::buffer::FileRange;
 use crate::id::{ObjectId, OutputId, SectionId};
 use crate::input::RawRelocation;
-use crate::write::{Encoder, FileRange, Sizes, sort_by_offset};
+use crate::write::{Encoder, Sizes, sort_by_offset};
 
 impl Image<'_, '_> {
     /// Cuts the relocations of an output section into parts that are written apart from each other.

@@ -76,8 +76,9 @@ pub(crate) fn link<'a, T>(
     mut resolved: Resolved<'a>,
     arch: &'static Arch,
     (build_id, kallsyms): (Option<BuildIdNote>, Option<KallsymsObject>),
-    (mut clock, pass): (
+    (mut clock, room, pass): (
         Clock,
+        &dyn Fn(u64) -> Buffer,
         impl FnOnce(Report, Buffer, Option<BuildIdPlace>) -> Result<T>,
     ),
 ) -> Result<T> {
@@ -216,18 +217,33 @@ pub(crate) fn link<'a, T>(
     let file = image.lay_out_file()?;
     let section_number = |output| file.number(output) as u16;
     image.contents = plan.contents(&relocator, &section_number, kallsyms.as_ref())?;
-    let mut bytes = image.fill(&file, clock.report())?;
+    // Only what is not packed or cut out of it later is made where it stays.
+    let mut bytes = match is_binary || options.compress_debug != CompressDebug::None {
+        true => Buffer::zeroed(file.size as usize),
+        false => room(file.size),
+    };
+    let mut digest = image.fill(&file, &mut bytes, clock.report())?;
     if options.sort_tables {
         let weak_calls = match options.weak_calls {
             Some(given) => given,
             None => KernelVersion::find(options, &resolved)?.weak_calls(),
         };
         klink_tables::sort::image(&mut bytes, weak_calls)?;
+        digest.update(b"sorted").update(&[weak_calls as u8]);
     }
     if let Some(bytes) = binary::extract(options, sources, &layout, &file, &bytes)? {
         clock.lap("write");
         let report = crate::report::of_binary(clock, resolved.objects.len(), bytes.len());
         return pass(report, bytes, None);
+    }
+    let note = build_id.and_then(|BuildIdNote { section, size }| {
+        let output = layout.placements.output(section)?;
+        let start = file.offset_of(output) + layout.placements.offset(section);
+        let start = start as usize + NOTE_HEADER;
+        Some(BuildIdPlace { start, size })
+    });
+    if let Some(place) = note {
+        place.fill(options, &mut bytes, |_| digest.finalize());
     }
     clock.lap("write");
 
@@ -239,12 +255,6 @@ pub(crate) fn link<'a, T>(
         clock.lap("compress");
     }
 
-    let note = build_id.and_then(|BuildIdNote { section, size }| {
-        let output = layout.placements.output(section)?;
-        let start = file.offset_of(output) + layout.placements.offset(section);
-        let start = start as usize + NOTE_HEADER;
-        Some(BuildIdPlace { start, size })
-    });
     let mut warnings = layout.warnings.clone();
     warnings.extend(warning);
     warnings.extend(report::outside_of_segments(&layout, options));
@@ -259,7 +269,7 @@ pub(crate) fn link<'a, T>(
         bytes.len(),
         |output| layout.islands.count_in(output),
     );
-    pass(report, bytes, note)
+    pass(report, bytes, None)
 }
 
 /// Where the global pointer points at run time.

@@ -1,10 +1,8 @@
 //! Writing an image: headers, contents with their relocations applied, and the tables behind them.
 
-use std::sync::Mutex;
-
+use blake3::Hasher;
 use klink_arch::Arch;
 use object::elf;
-use rayon::prelude::*;
 
 use super::contents::MadeContents;
 use super::kernel::KallsymsTable;
@@ -13,7 +11,7 @@ use super::made_sections::{self, MadePart};
 use super::plan::Plan;
 use super::relocate::{Problem, Relocator, has_explicit_addends};
 use super::values::Values;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, FileRange};
 use crate::error::{LinkError, Result};
 use crate::id::{Id, OutputId, SectionId};
 use crate::options::{Options, OutputKind, Strip};
@@ -22,8 +20,7 @@ use crate::report::Report;
 use crate::resolve::Resolved;
 use crate::symtab::SymbolTable;
 use crate::write::{
-    Body, Encoder, FileHeader, FileLayout, FileRange, Limits, RelocationTable, Sizes, cut,
-    sort_table,
+    Body, Encoder, FileHeader, FileLayout, Limits, RelocationTable, Sizes, sort_table,
 };
 
 /// Everything that is written.
@@ -185,13 +182,18 @@ impl Image<'_, '_> {
         }
     }
 
-    /// Makes the bytes of the whole file.
+    /// Makes the bytes of the whole file in `bytes`. Gives a digest of what they follow from, if a build-id
+    /// wants one.
     ///
     /// # Errors
     /// Everything that is wrong with relocations, told at once; with `--noinhibit-exec` these are
     /// notes of `report` instead.
-    pub(super) fn fill(&self, file: &FileLayout, report: &mut Report) -> Result<Buffer> {
-        let mut bytes = Buffer::zeroed(file.size as usize);
+    pub(super) fn fill(
+        &self,
+        file: &FileLayout,
+        bytes: &mut Buffer,
+        report: &mut Report,
+    ) -> Result<Hasher> {
         let header = FileHeader {
             osabi: self.symbols.osabi(self.arch),
             file_type: match self.options.output_kind {
@@ -202,20 +204,22 @@ impl Image<'_, '_> {
             flags: self.flags,
         };
         let segments = &self.layout.segments.segments;
-        let out = Encoder::new(self.arch, &mut bytes);
+        let out = Encoder::new(self.arch, bytes);
         file.write_headers(&header, segments, out, self.arch);
-        let problems = Mutex::new(Vec::new());
-        let jobs = self.jobs(file, &mut bytes)?;
-        jobs.into_par_iter().for_each(|(job, part)| {
-            let mut own = Vec::new();
-            self.run(file, job, part, &mut own);
-            if !own.is_empty()
-                && let Ok(mut problems) = problems.lock()
-            {
-                problems.append(&mut own);
-            }
-        });
-        let problems = problems.into_inner().unwrap_or_default();
+        // A digest of digests, so that each is taken while its part is in the processor's cache.
+        let is_wanted = self.options.build_id.is_digest();
+        let mut digest = Hasher::new();
+        digest.update(file.headers_in(bytes));
+        let done = bytes.fill(self.jobs(file), |job, part| {
+            let mut problems = Vec::new();
+            self.run(file, job, part, &mut problems);
+            (problems, is_wanted.then(|| blake3::hash(part)))
+        })?;
+        let (problems, digests): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+        for part in digests.into_iter().flatten() {
+            digest.update(part.as_bytes());
+        }
+        let problems = problems.into_iter().flatten().collect();
         match super::report::problems(self.relocator, self.options, problems) {
             Err(wrong) if self.options.no_inhibit_exec => {
                 let lines = wrong.to_string();
@@ -223,9 +227,9 @@ impl Image<'_, '_> {
             }
             judged => report.warnings.extend(judged?),
         }
-        self.sort_sections(file, &mut bytes);
-        self.fill_unwind_header(file, &mut bytes)?;
-        Ok(bytes)
+        self.sort_sections(file, bytes);
+        self.fill_unwind_header(file, bytes)?;
+        Ok(digest)
     }
 
     /// Puts the table to search unwind tables by into its section, now that all of them are there.
@@ -271,11 +275,7 @@ impl Image<'_, '_> {
     }
 
     /// Cuts the file into parts that are filled apart from each other.
-    fn jobs<'j>(
-        &'j self,
-        file: &'j FileLayout,
-        bytes: &'j mut [u8],
-    ) -> Result<Vec<(Job<'j>, &'j mut [u8])>> {
+    fn jobs<'j>(&'j self, file: &'j FileLayout) -> Vec<FileRange<Job<'j>>> {
         let mut ranges: Vec<FileRange<Job<'j>>> = Vec::new();
         for (header, body) in file.with_bytes() {
             let job = match body {
@@ -299,10 +299,7 @@ impl Image<'_, '_> {
                 part: job,
             });
         }
-        let mut jobs = cut(bytes, ranges)?;
-        // The largest first, so that no thread is left with one at the end.
-        jobs.sort_by_key(|(_, part)| std::cmp::Reverse(part.len()));
-        Ok(jobs)
+        ranges
     }
 
     fn content_jobs<'j>(

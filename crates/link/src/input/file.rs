@@ -9,7 +9,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use rayon::prelude::*;
 use typed_arena::Arena;
 
@@ -48,6 +48,16 @@ impl FileData {
             Bytes::Shared(block, range) => block.get(range.clone()).unwrap_or_default(),
         }
     }
+}
+
+/// The pages of a new file, which nobody else has open.
+///
+/// # Errors
+/// What the system says; not every file system can do it.
+pub(crate) fn pages_of(file: &File) -> io::Result<MmapMut> {
+    // SAFETY: the file is the linker's own, and has a name that others do not look for. Whoever
+    // truncates it all the same makes us die of SIGBUS; its bytes are no headers that we trust.
+    unsafe { MmapMut::map_mut(file) }
 }
 
 /// Reads all of a file that is not too large to be in memory twice.

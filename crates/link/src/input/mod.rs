@@ -8,8 +8,8 @@ mod load;
 mod object_file;
 mod object_view;
 
-pub(crate) use file::read_path;
 pub use file::{FileData, Files};
+pub(crate) use file::{pages_of, read_path};
 pub use load::Storage;
 pub(crate) use load::{first_object, load_inputs};
 pub(crate) use object_view::{ElfIdent, SHF_MASK_OS_AND_PROCESSOR};

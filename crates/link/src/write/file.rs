@@ -4,7 +4,6 @@ use klink_arch::Arch;
 use object::elf::{self, SectionType};
 
 use super::{Encoder, Header, Sizes};
-use crate::error::{LinkError, Result};
 use crate::id::{IdVec, ObjectId, OutputId};
 use crate::image::Segment;
 use crate::layout::align_up;
@@ -355,6 +354,11 @@ impl FileLayout {
         }
     }
 
+    /// The section headers in the bytes of the file.
+    pub(crate) fn headers_in<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        bytes.get(self.header_table as usize..).unwrap_or_default()
+    }
+
     /// Writes the symbol table.
     pub(crate) fn write_symbols(&self, symbols: &SymbolTable, mut out: Encoder<'_>) {
         for symbol in &symbols.symbols {
@@ -385,41 +389,4 @@ impl FileLayout {
             OutputPlace::Undefined | OutputPlace::Absolute | OutputPlace::Common => None,
         }
     }
-}
-
-/// A part of the file that is filled apart from all others.
-pub(crate) struct FileRange<T> {
-    /// Where it begins in the file, and its size, in bytes.
-    pub offset: u64,
-    pub size: u64,
-    pub part: T,
-}
-
-/// Cuts a file into parts, in the order in which they stand in it.
-///
-/// # Errors
-/// Parts that overlap.
-pub(crate) fn cut<T>(
-    bytes: &mut [u8],
-    mut ranges: Vec<FileRange<T>>,
-) -> Result<Vec<(T, &mut [u8])>> {
-    ranges.sort_by_key(|range| range.offset);
-    let mut parts = Vec::with_capacity(ranges.len());
-    let (mut rest, mut at) = (bytes, 0);
-    for FileRange { offset, size, part } in ranges {
-        let overlap = || LinkError::BadSection {
-            file: "output".to_owned(),
-            section: "sections".to_owned(),
-            what: format!("two of them have the same place in the file, at {offset:#x}"),
-        };
-        let skip = offset.checked_sub(at).ok_or_else(overlap)?;
-        let behind = rest.get_mut(skip as usize..).ok_or_else(overlap)?;
-        let (own, behind) = behind
-            .split_at_mut_checked(size as usize)
-            .ok_or_else(overlap)?;
-        parts.push((part, own));
-        rest = behind;
-        at = offset + size;
-    }
-    Ok(parts)
 }

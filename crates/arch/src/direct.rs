@@ -2,7 +2,7 @@
 //! and a loader that applies millions of them does little else.
 
 use crate::field::ones;
-use crate::{Class, Overflow, Relocation, Selector, StubUse, Value};
+use crate::{Class, Endian, Overflow, Relocation, Selector, StubUse, Value};
 
 /// A row whose value is S + A, or S + A − P less a constant, and whose field is all of 4 or 8 bytes.
 ///
@@ -11,6 +11,8 @@ use crate::{Class, Overflow, Relocation, Selector, StubUse, Value};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Direct {
     bytes: u8,
+    /// Whether Linux's module loader has no formula of its own.
+    for_links: bool,
     /// The bits of P that count: all or none.
     place: u64,
     /// What is added beside.
@@ -23,8 +25,8 @@ pub struct Direct {
 
 impl Direct {
     /// The short form of `row`; `None` if it has none. A branch that may need a stub has none.
-    const fn of(row: &Relocation) -> Option<Self> {
-        let row = row.as_loader_reads();
+    const fn of(given: &Relocation) -> Option<Self> {
+        let row = given.as_loader_reads();
         let (place, bias) = match row.value {
             Value::Absolute => (0, 0),
             Value::PcRelative { bias } => (u64::MAX, bias.wrapping_neg().cast_unsigned()),
@@ -48,6 +50,7 @@ impl Direct {
         };
         Some(Self {
             bytes: row.field.bytes,
+            for_links: given.loader_value.is_none(),
             place,
             bias,
             middle,
@@ -59,6 +62,40 @@ impl Direct {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes as usize
+    }
+
+    /// Whether a link computes the same as Linux's module loader.
+    #[must_use]
+    pub const fn is_for_links(&self) -> bool {
+        self.for_links
+    }
+
+    /// Applies a relocation in a link to `bytes`, which begin at its offset. `None`, and nothing is
+    /// changed: the value does not fit, or there are too few bytes.
+    #[inline]
+    pub fn apply(
+        &self,
+        endian: Endian,
+        bytes: &mut [u8],
+        (symbol, addend, place): (u64, i64, u64),
+    ) -> Option<()> {
+        let value = self.value(symbol, addend, place)?;
+        match self.bytes {
+            4 => {
+                let value = value as u32;
+                *bytes.first_chunk_mut()? = match endian {
+                    Endian::Little => value.to_le_bytes(),
+                    Endian::Big => value.to_be_bytes(),
+                };
+            }
+            _ => {
+                *bytes.first_chunk_mut()? = match endian {
+                    Endian::Little => value.to_le_bytes(),
+                    Endian::Big => value.to_be_bytes(),
+                };
+            }
+        }
+        Some(())
     }
 
     /// What goes to the field, in its low [`bytes`](Self::bytes) bytes; `None` if it does not fit.

@@ -95,9 +95,16 @@ impl<'a> Relocator<'a, '_> {
             unresolved: self.rules.options.unresolved(),
         };
         let is_edited = self.layout.unwind.contains(section);
+        let is_plain = relocated.explicit
+            && !is_edited
+            && !relocated.is_left_to_loader
+            && !self.rules.bindings.has_indirect();
         let mut is_dropped = false;
         for (index, mut relocation) in input.relocations.iter().enumerate() {
             if std::mem::take(&mut is_dropped) {
+                continue;
+            }
+            if is_plain && self.apply_plain(&relocated, &relocation, bytes).is_some() {
                 continue;
             }
             if is_edited && let Some(place) = self.layout.unwind.field(section, relocation.offset) {
@@ -131,6 +138,28 @@ impl<'a> Relocator<'a, '_> {
                 problems.push(problem);
             }
         }
+    }
+
+    /// Applies a relocation of a whole word, with an addend of its own, whose symbol has an address:
+    /// nearly all are like this. `None`, and nothing is changed: it wants a closer look.
+    #[inline]
+    fn apply_plain(
+        &self,
+        input: &RelocatedSection,
+        relocation: &RawRelocation,
+        bytes: &mut [u8],
+    ) -> Option<()> {
+        let direct = self.arch.direct(relocation.number)?;
+        let symbol = match self.values.of(input.object, relocation.symbol) {
+            SymbolValue::Address { address, .. } | SymbolValue::Absolute(address) => address,
+            SymbolValue::Undefined { .. } | SymbolValue::Discarded => return None,
+        };
+        if !direct.is_for_links() || self.merged_place(input.object, relocation.symbol).is_some() {
+            return None;
+        }
+        let field = bytes.get_mut(usize::try_from(relocation.offset).ok()?..)?;
+        let place = input.base.wrapping_add(relocation.offset);
+        direct.apply(self.arch.endian, field, (symbol, relocation.addend, place))
     }
 
     /// Whether nothing defines the symbol of a relocation.
@@ -472,15 +501,17 @@ impl<'a> Relocator<'a, '_> {
     }
 
     /// The merged section whose section symbol this is.
+    #[inline]
     fn merged_place(&self, object: ObjectId, symbol: u32) -> Option<(SectionId, u64)> {
-        if symbol as usize >= self.resolved.objects[object].first_global {
+        let file = &self.resolved.objects[object];
+        if symbol as usize >= file.first_global {
             return None;
         }
-        let named = self.resolved.objects[object].symbols.get(symbol as usize)?;
+        let named = file.symbols.get(symbol as usize)?;
         if named.symbol_type != object::elf::STT_SECTION.0 {
             return None;
         }
-        let (section, offset) = self.resolved.place_of_symbol(object, symbol)?;
+        let (section, offset) = self.resolved.place_in_object(object, symbol)?;
         self.layout
             .merges
             .contains(section)

@@ -45,6 +45,16 @@ pub fn in_system_map(version: Version, kind: u8, name: &[u8]) -> bool {
 /// The symbols of compilers and linkers that may come and go between two links
 /// (`is_ignored_symbol` in 6.1's `scripts/kallsyms.c`, later `scripts/mksysmap`).
 fn is_made_by_tools(name: &[u8], version: Version) -> bool {
+    // Nearly all names are none of these: what tells it soonest comes first.
+    name.starts_with(b"__") && is_prefixed_by_tools(name, version)
+        || ends(name, &[b"_from_arm", b"_from_thumb", b"_veneer"])
+        || name.starts_with(b"_S") && [&b"_SDA_BASE_"[..], b"_SDA2_BASE_"].contains(&name)
+        || name.contains(&b'.')
+            && (contains(name, b".long_branch.") || contains(name, b".plt_branch."))
+}
+
+/// Those of them that begin with `__`.
+fn is_prefixed_by_tools(name: &[u8], version: Version) -> bool {
     begins(
         name,
         &[
@@ -64,13 +74,6 @@ fn is_made_by_tools(name: &[u8], version: Version) -> bool {
                     b"__pi___kcfi_typeid_",
                 ],
             )
-        || name.ends_with(b"_from_arm")
-        || name.ends_with(b"_from_thumb")
-        || name.ends_with(b"_veneer")
-        || [&b"_SDA_BASE_"[..], b"_SDA2_BASE_"].contains(&name)
-        // few names have a dot in them
-        || name.contains(&b'.')
-            && (contains(name, b".long_branch.") || contains(name, b".plt_branch."))
 }
 
 /// lld's names for stubs. Since 6.4 `__[[:alnum:]]*Thunk_` says which, before that a list.
@@ -122,6 +125,13 @@ fn begins(name: &[u8], prefixes: &[&[u8]]) -> bool {
     prefixes.any(|prefix| name.starts_with(prefix))
 }
 
+fn ends(name: &[u8], suffixes: &[&[u8]]) -> bool {
+    // As above, by their last byte.
+    let may_end = |suffix: &&&[u8]| suffix.last() == name.last();
+    let mut suffixes = suffixes.iter().filter(may_end);
+    suffixes.any(|suffix| name.ends_with(suffix))
+}
+
 fn contains(name: &[u8], part: &[u8]) -> bool {
     name.windows(part.len()).any(|window| window == part)
 }
@@ -168,6 +178,9 @@ impl Filter {
             percpu: (u64::MAX, 0),
         };
         for symbol in symbols {
+            if !symbol.name.starts_with(b"_") {
+                continue;
+            }
             let bound = match symbol.name {
                 b"_stext" => &mut filter.text.0,
                 b"_etext" => &mut filter.text.1,

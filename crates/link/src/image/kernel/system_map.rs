@@ -1,8 +1,6 @@
 //! `System.map`: what `nm -n` prints of an image, without the symbols that no table is to have
 //! (Linux, `scripts/mksysmap`).
 
-use std::io::Write;
-
 use klink_arch::Class;
 use klink_tables::kallsyms::{MappedSymbol, in_system_map};
 use rayon::prelude::*;
@@ -12,6 +10,8 @@ use super::version::KernelVersion;
 
 use crate::output::Outputs;
 use crate::symtab::SymbolTable;
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Bytes of a line, for the first guess at the size.
 const LINE: usize = 48;
@@ -37,13 +37,11 @@ pub(in crate::image) fn text(
     let lines = |symbols: &[MappedSymbol<'_>]| {
         let mut text = Vec::with_capacity(symbols.len() * LINE);
         for symbol in symbols {
-            // Writing to a vector does not fail.
-            let _ = write!(
-                text,
-                "{:0digits$x} {} ",
-                symbol.address,
-                char::from(symbol.kind)
-            );
+            let nibbles = (0..digits)
+                .rev()
+                .map(|place| symbol.address >> (4 * place) & 0xf);
+            text.extend(nibbles.map(|nibble| HEX_DIGITS[nibble as usize]));
+            text.extend([b' ', symbol.kind, b' ']);
             text.extend_from_slice(symbol.name);
             text.push(b'\n');
         }

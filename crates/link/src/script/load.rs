@@ -13,6 +13,7 @@ use klink_script::{
     Span, Spanned, Statement,
 };
 
+use named::NamedFile;
 use sources::Included;
 pub(crate) use sources::{Located, Sources};
 
@@ -38,6 +39,8 @@ const DEFSYM: &str = "--defsym";
 pub(crate) struct LoadedInput<'a> {
     /// The file.
     pub file: &'a FileData,
+    /// As it was named.
+    name: String,
     /// `--whole-archive`.
     pub whole_archive: bool,
     /// `--format binary`, TARGET(binary).
@@ -76,6 +79,7 @@ pub(crate) fn load<'a>(
         pending: Vec::new(),
         names: Vec::new(),
         startup: None,
+        startups: 0,
         position: 0,
         folders: options.library_paths.clone(),
         groups: last_group(options),
@@ -84,8 +88,10 @@ pub(crate) fn load<'a>(
     loader.command_line()?;
     let mut inputs = loader.open_inputs(storage)?;
     loader.add_default(&mut inputs, storage)?;
-    loader.add_named_files();
+    let named = named::named_files(&loader.pieces, &loader.sources);
+    loader.add_named_files(&named);
     inputs.extend(loader.open_inputs(storage)?);
+    named::put_first(&mut inputs, loader.startups, &named);
     loader.read_version_scripts()?;
     if let Err(insert) = insert::insert(&mut loader.pieces) {
         let diagnostic =
@@ -152,6 +158,8 @@ struct Loader<'o> {
     names: Vec<String>,
     /// The file of STARTUP.
     startup: Option<Pending>,
+    /// How many inputs STARTUP put in front.
+    startups: usize,
     /// How many inputs of the command line stand in front of what is read now.
     position: usize,
     /// `-L`, then SEARCH_DIR.
@@ -226,6 +234,7 @@ impl Loader<'_> {
         if let Some(startup) = self.startup.take() {
             let mut first = Vec::new();
             self.open_input(startup, storage, &mut first)?;
+            self.startups += first.len();
             opened.splice(0..0, first);
         }
         Ok(opened)
@@ -240,7 +249,8 @@ impl Loader<'_> {
         let input = &pending.input;
         self.position = pending.number;
         let path = self.find_input(&pending)?;
-        self.names.push(input_name(&input.name));
+        let name = input_name(&input.name);
+        self.names.push(name.clone());
         let file = storage.files.open(&path)?;
         if input.format == InputFormat::Default && looks_like_text(file.bytes()) {
             let context = Context {
@@ -258,6 +268,7 @@ impl Loader<'_> {
         }
         opened.push(LoadedInput {
             file,
+            name,
             whole_archive: input.whole_archive,
             format: input.format,
             group: input.group,
@@ -289,20 +300,20 @@ impl Loader<'_> {
     }
 
     /// Makes inputs of the files that patterns name and nothing else does.
-    fn add_named_files(&mut self) {
-        for (source, span, name) in named::named_files(&self.pieces, &self.sources) {
-            if self.names.contains(&name) {
+    fn add_named_files(&mut self, named: &[NamedFile]) {
+        for file in named {
+            if self.names.contains(&file.name) {
                 continue;
             }
-            self.names.push(name.clone());
+            self.names.push(file.name.clone());
             self.pending.push(Pending {
                 input: Input {
-                    name: InputName::File(PathBuf::from(name)),
+                    name: InputName::File(PathBuf::from(&file.name)),
                     whole_archive: false,
                     format: InputFormat::Default,
                     group: None,
                 },
-                from: Some((source, span, PathBuf::new())),
+                from: Some((file.source, file.span, PathBuf::new())),
                 depth: 0,
                 number: usize::MAX,
             });

@@ -152,6 +152,8 @@ pub(crate) struct OrphanPlacer<'a> {
     by_name: HashMap<&'a [u8], Vec<StatementId>, RandomState>,
     places: [Place; 8],
     names_looked_up: bool,
+    /// Whether the last orphan that is a note was put to others: then nothing comes between them.
+    has_notes: bool,
     /// The statements made for orphans, in the order in which they were put in.
     insertions: Vec<Insertion>,
     /// Whether sections are merged that GNU ld keeps apart.
@@ -168,6 +170,7 @@ impl<'a> OrphanPlacer<'a> {
             by_name: HashMap::default(),
             places: [Place::default(); 8],
             names_looked_up: false,
+            has_notes: false,
             insertions: Vec::new(),
             merges_all,
         }
@@ -482,10 +485,10 @@ impl<'a> OrphanPlacer<'a> {
         self.places[kind as usize].last_statement = Some(statement);
     }
 
-    /// Loaded notes stand together, the most aligned first, and nothing else comes between them.
-    /// Gives the section after which to insert, and the statement where that is not the usual one.
+    /// Loaded notes stand together, the most aligned first, and nothing else comes between them (ld/ldlang.c,
+    /// `first_orphan_note`). Gives the section after which to insert, and the statement where that is not the usual one.
     fn group_notes(
-        &self,
+        &mut self,
         section: &InputSection<'_>,
         after: Option<OutputId>,
     ) -> (Option<OutputId>, Option<StatementId>) {
@@ -500,7 +503,9 @@ impl<'a> OrphanPlacer<'a> {
             None => self.file_order.first,
         };
         let chosen = if new_is_note {
-            let Some(first) = self.file_order.iter().find(|&id| is_note(id)) else {
+            let first = self.file_order.iter().find(|&id| is_note(id));
+            self.has_notes = first.is_some();
+            let Some(first) = first else {
                 return (after, None);
             };
             let notes = std::iter::successors(Some(first), |&id| {
@@ -513,7 +518,7 @@ impl<'a> OrphanPlacer<'a> {
                 Some(last) => Some(last),
                 None => self.file_order.previous(first),
             }
-        } else if next.is_some_and(is_note) {
+        } else if self.has_notes && next.is_some_and(is_note) {
             std::iter::successors(next, |&id| self.file_order.next(id))
                 .filter(|&id| is_note(id))
                 .last()

@@ -235,8 +235,11 @@ impl<'a> OutputSection<'a> {
     /// Appends a statement of the script; `data` says that it emits bytes.
     pub fn add_statement(&mut self, statement: u32, data: bool) {
         if data {
-            if self.traits.is_empty() && self.pieces.is_empty() {
-                self.traits = Traits::READ_ONLY;
+            if self.traits.is_empty() {
+                // An assignment in front has made it a section that is written.
+                if self.pieces.is_empty() {
+                    self.traits = Traits::READ_ONLY;
+                }
                 (self.section_type, self.extra_flags) = implied_by_name(self.name);
             }
             self.traits |= Traits::ALLOC | Traits::LOAD | Traits::CONTENTS;
@@ -333,13 +336,14 @@ fn implied_by_name(name: &[u8]) -> (u32, u64) {
         (b".interp", bytes, 0),
     ];
     // … and those that may have an ending behind a dot.
-    let begins: [(&[u8], u32, u64); 12] = [
+    let begins: [(&[u8], u32, u64); 13] = [
         (b".bss", bytes, write),
         (b".noinit", bytes, write),
         (b".persistent", bytes, write),
         (b".ctors", bytes, write),
         (b".dtors", bytes, write),
         (b".data", bytes, write),
+        (b".rodata", bytes, 0),
         (b".text", bytes, code),
         (b".tbss", bytes, thread),
         (b".tdata", bytes, thread),

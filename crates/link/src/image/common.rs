@@ -4,6 +4,7 @@
 use hashbrown::HashSet;
 use object::elf;
 
+use crate::dynamic::walk::walk_order;
 use crate::id::{GlobalId, IdVec, ObjectId};
 use crate::input::InputSection;
 use crate::layout::align_up;
@@ -19,24 +20,28 @@ pub(crate) const NAME: &[u8] = b"COMMON";
 const MAX_SORTED_POWER: [u32; 2] = [4, 5];
 
 /// Gives every common symbol its place, except those that a script assigns (ld/ldlang.c,
-/// `lang_process`, where assignments come first).
+/// `lang_process`, where assignments come first). They stand in the order in which GNU ld walks its table of
+/// names (`lang_common`).
 pub(super) fn allocate(resolved: &mut Resolved<'_>, sources: &Sources, sort: Option<SortCommon>) {
     let assigned: HashSet<GlobalId> = assigned_names(sources)
         .filter_map(|name| resolved.global(name.as_bytes()))
         .collect();
     let mut per_object: IdVec<ObjectId, Vec<GlobalId>> =
         IdVec::filled(Vec::new(), resolved.objects.len());
-    let mut any = false;
-    for (id, global) in resolved.globals.iter_ids() {
-        if let Definition::Common { object, .. } = global.definition
-            && !assigned.contains(&id)
-        {
-            per_object[object].push(id);
-            any = true;
-        }
-    }
-    if !any {
+    let object_of = |id: &GlobalId| match resolved.globals[*id].definition {
+        Definition::Common { object, .. } if !assigned.contains(id) => Some(object),
+        _ => None,
+    };
+    if !resolved.globals.ids().any(|id| object_of(&id).is_some()) {
         return;
+    }
+    let ids: Vec<GlobalId> = resolved.globals.ids().collect();
+    let names = resolved.globals.iter().map(|global| global.name);
+    for position in walk_order(names) {
+        let id = ids[position];
+        if let Some(object) = object_of(&id) {
+            per_object[object].push(id);
+        }
     }
     for object in per_object.ids() {
         let mut globals = std::mem::take(&mut per_object[object]);

@@ -9,6 +9,7 @@ mod link_order;
 mod load_address;
 mod pass;
 mod prepare;
+mod relro;
 mod runs;
 
 pub(super) use prepare::apply_section_types;
@@ -262,6 +263,8 @@ impl<'a, 'l> Layouter<'a, 'l> {
                 .entry(assigned.outputs.sections[id].name)
                 .or_insert(id);
         }
+        let relro = options.relro.unwrap_or(arch.relro)
+            && relro::is_present(program, resolved, &assigned.placements);
         let max_page_size = options.max_page_size.unwrap_or(arch.max_page_size);
         let mut layouter = Self {
             resolved,
@@ -276,7 +279,7 @@ impl<'a, 'l> Layouter<'a, 'l> {
             processed: IdVec::filled(false, count),
             update_dot: IdVec::filled(false, count),
             ignored: IdVec::filled(false, count),
-            data_segment: DataSegment::new(options.relro.unwrap_or(arch.relro)),
+            data_segment: DataSegment::new(relro),
             header_size: 0,
             headers_wanted: Cell::new(false),
             max_page_size,
@@ -425,8 +428,21 @@ impl<'a, 'l> Layouter<'a, 'l> {
         self.extent(input, None)
     }
 
+    /// The regions of the output sections, if the script declares any.
+    fn regions_of_outputs(&self) -> Option<IdVec<OutputId, RegionId>> {
+        self.layout.regions.of_script().next()?;
+        let mut regions = IdVec::filled(DEFAULT, self.layout.outputs.sections.len());
+        for id in self.layout.statements.ids().rev() {
+            if let Some(output) = self.layout.statements[id].output {
+                regions[output] = self.region_of(id, output);
+            }
+        }
+        Some(regions)
+    }
+
     fn file_input(&mut self, relro: Option<(u64, u64)>) -> segments::FileInput<'_, 'a> {
         segments::FileInput {
+            regions: self.regions_of_outputs(),
             outputs: &mut self.layout.outputs,
             options: self.options,
             arch: self.arch,

@@ -283,10 +283,12 @@ impl Segment {
             return;
         }
         self.flags |= elf::PF_R.0;
-        if section.traits.contains(Traits::CODE) {
+        // A section's name alone may make it code (see `OutputSection::extra_flags`).
+        let flags = section.file_flags();
+        if flags & elf::SHF_EXECINSTR.0 != 0 {
             self.flags |= elf::PF_X.0;
         }
-        if !section.traits.contains(Traits::READ_ONLY) {
+        if flags & elf::SHF_WRITE.0 != 0 {
             self.flags |= elf::PF_W.0;
         }
     }

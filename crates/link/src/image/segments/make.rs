@@ -192,9 +192,9 @@ fn load_segments(
     };
     for (at, &id) in sections.iter().enumerate() {
         let section = input.section(id);
-        let new = state
-            .as_ref()
-            .is_some_and(|run| run.must_end(input, section, separate_code));
+        let new = state.as_ref().is_some_and(|run| {
+            run.region != input.region(id) || run.must_end(input, section, separate_code)
+        });
         if new {
             push(begin, at, headers, segments);
             headers = false;
@@ -202,6 +202,7 @@ fn load_segments(
         }
         let fresh = new || state.is_none();
         let run = state.get_or_insert_with(Run::default);
+        run.region = input.region(id);
         run.add(section, fresh);
     }
     if begin < sections.len() {
@@ -222,6 +223,9 @@ struct Run {
     loaded: bool,
     writable: bool,
     executable: bool,
+    /// Sections of different regions have segments of their own (ld/ldlang.c,
+    /// `ldlang_override_segment_assignment`).
+    region: Option<RegionId>,
 }
 
 impl Run {

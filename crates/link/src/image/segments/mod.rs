@@ -13,9 +13,10 @@ use object::elf;
 
 use self::make::{is_loaded_note, make, sort_sections, stack_flags};
 use super::layout::Layouter;
+use super::regions::RegionId;
 use crate::assign::LayoutItem;
 use crate::error::{LinkError, Result};
-use crate::id::{Id, OutputId};
+use crate::id::{Id, IdVec, OutputId};
 use crate::options::{Magic, Options};
 use crate::output::{OutputSection, Outputs, Traits};
 use crate::script::{Located, script_error};
@@ -67,6 +68,8 @@ pub(super) struct FileInput<'s, 'a> {
     pub header_size: u64,
     /// The addresses that are read-only after relocation.
     pub relro: Option<(u64, u64)>,
+    /// The memory regions of output sections, if the script declares any.
+    pub regions: Option<IdVec<OutputId, RegionId>>,
 }
 
 impl Segment {
@@ -96,6 +99,10 @@ impl Segment {
 impl FileInput<'_, '_> {
     fn section(&self, id: OutputId) -> &OutputSection<'_> {
         &self.outputs.sections[id]
+    }
+
+    fn region(&self, id: OutputId) -> Option<RegionId> {
+        self.regions.as_ref().map(|regions| regions[id])
     }
 
     fn is_paged(&self) -> bool {

@@ -124,6 +124,8 @@ pub struct Resolved<'a> {
     pub(crate) archive_members: Vec<(ObjectId, &'a [u8])>,
     /// The files that the link was given, in order.
     pub(crate) inputs: Vec<GivenInput>,
+    /// Symbols that objects define and scripts would only provide, but hidden.
+    pub(crate) hidden_by_script: Vec<GlobalId>,
     /// What objects say of symbols that the script assigns.
     overridden: HashMap<GlobalId, Definition, RandomState>,
     /// Symbols that scripts in front of the inputs to come assign: archives are not searched for them.

@@ -64,7 +64,7 @@ impl Bindings {
             let is_bound = !is_defined(global) && (name == HEADER_START || is_section());
             bindings.is_section_bound.push(is_bound);
         }
-        for &id in linkage {
+        for &id in linkage.iter().chain(&resolved.hidden_by_script) {
             bindings.forced_local[id] = true;
         }
         if !is_dynamic(options) || versions.is_empty() {
@@ -108,7 +108,10 @@ impl Bindings {
         let exports =
             self.kind == OutputKind::Shared || self.kind == OutputKind::Pie && self.export_dynamic;
         let is_local = is_defined(global) && self.is_local(id, global.other);
-        exports && !is_local && !global.script_only
+        // A symbol that the script assigns is for others, even if nothing but the script mentions it
+        // (bfd/elflink.c, `bfd_elf_record_link_assignment`).
+        let is_mentioned = !global.script_only || global.definition == Definition::Script;
+        exports && !is_local && is_mentioned
     }
 
     /// Whether references to a global go to the output's own definition.

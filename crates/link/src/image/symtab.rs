@@ -328,11 +328,13 @@ fn versions<'l>(input: &TableInput<'_, 'l>) -> SymbolList<'l> {
 }
 
 /// Whether a symbol is in the table that nothing defines (bfd/elflink.c, `elf_link_output_extsym`):
-/// if a relocation of the output names it, or the link was told that it is needed.
+/// if a relocation of the output names it, a loader is to find it, or the link was told that it is needed.
 fn stays_undefined(input: &TableInput<'_, '_>, id: GlobalId) -> bool {
     let global = &input.resolved.globals[id];
     let is_weak = matches!(global.definition, Definition::Undefined { weak: true });
-    !global.script_only && input.options.emit_relocations || !is_weak && input.needed.contains(&id)
+    !global.script_only && input.options.emit_relocations
+        || !is_weak && input.needed.contains(&id)
+        || input.bindings.is_dynamic(id, global)
 }
 
 /// The value of a symbol: of a thread-local variable, its offset (ELF gABI, `STT_TLS`).

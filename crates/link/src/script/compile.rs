@@ -364,19 +364,23 @@ impl<'a, 's> Compiler<'a, 's> {
         if name == b"." {
             return None;
         }
+        let hidden = matches!(
+            assignment.kind,
+            AssignKind::Hidden | AssignKind::ProvideHidden
+        );
         if needs::is_provide(assignment) {
             let mentioned = self.resolved.global(name)?;
             if !matches!(
                 self.resolved.globals[mentioned].definition,
                 Definition::Undefined { .. }
             ) {
+                // It becomes hidden for all that (bfd/elflink.c, `bfd_elf_record_link_assignment`).
+                if hidden {
+                    self.resolved.hidden_by_script.push(mentioned);
+                }
                 return None;
             }
         }
-        let hidden = matches!(
-            assignment.kind,
-            AssignKind::Hidden | AssignKind::ProvideHidden
-        );
         Some(
             self.resolved
                 .define_by_script(self.storage.names.alloc(name.to_vec()), hidden),

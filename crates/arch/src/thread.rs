@@ -16,6 +16,8 @@ use crate::Pattern;
 pub struct ThreadLocal {
     /// Where the thread pointer points.
     pub pointer: ThreadPointer,
+    /// The function that code of shared objects calls.
+    pub function: &'static str,
     /// How code is changed in programs; the first that applies counts.
     pub relaxations: &'static [ThreadRelaxation],
 }
@@ -94,14 +96,14 @@ pub struct ThreadRelaxed {
 
 impl ThreadLocal {
     /// Changes the code at `offset` of `section` that has a relocation of type `number`, if it is known;
-    /// `next` is the type of the relocation that follows, which must be the call's.
+    /// `next` are place and type of the relocation that follows, if it names [`function`](Self::function).
     #[must_use]
     pub fn relax(
         &self,
         number: u32,
         section: &[u8],
         offset: usize,
-        next: Option<u32>,
+        next: Option<(usize, u32)>,
     ) -> Option<ThreadRelaxed> {
         let mut all = self.relaxations.iter();
         all.find_map(|one| one.relax(number, section, offset, next))
@@ -120,7 +122,7 @@ impl ThreadRelaxation {
         number: u32,
         section: &[u8],
         offset: usize,
-        next: Option<u32>,
+        next: Option<(usize, u32)>,
     ) -> Option<ThreadRelaxed> {
         if number != self.number {
             return None;
@@ -129,7 +131,9 @@ impl ThreadRelaxation {
         let code = section.get(start..start.checked_add(self.old.len())?)?;
         let mut bytes = code.iter().zip(self.old);
         let is_known = bytes.all(|(&byte, pattern)| pattern.matches(u64::from(byte)));
-        let is_called = next.is_some_and(|next| self.call.contains(&next));
+        let behind = offset + 1..start + self.old.len();
+        let is_called = next
+            .is_some_and(|(place, number)| behind.contains(&place) && self.call.contains(&number));
         (is_known && (is_called || self.call.is_empty())).then_some(ThreadRelaxed {
             then: self.then.map(|(number, at)| (number, start + at)),
             drops_addend: !self.old.is_empty(),
@@ -295,6 +299,7 @@ pub(crate) static X86_64: ThreadLocal = {
     const LEA: &[u8] = &[0x48, 0x8d, 0x80];
     ThreadLocal {
         pointer: ThreadPointer::End,
+        function: "__tls_get_addr",
         relaxations: &[
             general(
                 DIRECT,
@@ -404,6 +409,7 @@ pub(crate) static I386: ThreadLocal = {
     const SUB: &[u8] = &[0x81, 0xe8];
     ThreadLocal {
         pointer: ThreadPointer::End,
+        function: "___tls_get_addr",
         relaxations: &[
             general(
                 3,
@@ -472,5 +478,6 @@ pub(crate) static I386: ThreadLocal = {
 /// Source: BFD `elf32-hppa.c`, tpoff; elf32_hppa_optimized_tls_reloc changes nothing.
 pub(crate) static HPPA: ThreadLocal = ThreadLocal {
     pointer: ThreadPointer::Header(8),
+    function: "__tls_get_addr",
     relaxations: &[],
 };

@@ -131,7 +131,14 @@ impl Rules<'_, '_> {
         }
         let all = &input.relocations;
         let relocation = all.get(index);
-        let next = (index + 1 < all.len()).then(|| all.get(index + 1).number);
+        let (object, _) = self.resolved.section_place(section);
+        let next = (index + 1 < all.len()).then(|| all.get(index + 1));
+        let next = next.and_then(|next| {
+            let called = self.resolved.global_of(object, next.symbol)?;
+            let is_function = self.resolved.globals[called].name == thread.function.as_bytes();
+            let place = usize::try_from(next.offset).ok()?;
+            is_function.then_some((place, next.number))
+        });
         let offset = usize::try_from(relocation.offset).ok()?;
         thread.relax(relocation.number, input.data, offset, next)
     }

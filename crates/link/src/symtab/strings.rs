@@ -117,19 +117,24 @@ const COPIED_TOGETHER: usize = 4096;
 pub(super) fn join(strings: &[&[u8]]) -> (Vec<u8>, Vec<u32>) {
     let firsts = first_equals(strings);
     let mut offsets: Vec<u32> = Vec::with_capacity(strings.len());
-    let mut size = 1;
+    let mut size: usize = 1;
     for (number, (string, &first)) in (0..).zip(strings.iter().zip(&firsts)) {
         let offset = match first == number {
             _ if string.is_empty() => 0,
             false => offsets[first as usize],
-            true => size,
+            true => {
+                let offset = size as u32;
+                size += string.len() + 1;
+                offset
+            }
         };
-        if offset == size {
-            size += string.len() as u32 + 1;
-        }
         offsets.push(offset);
     }
-    let mut bytes = vec![0; size as usize];
+    let mut bytes = vec![0; size];
+    if u32::try_from(size).is_err() {
+        // Such a table is refused when the file is laid out (`write::limits`).
+        return (bytes, offsets);
+    }
     let mut rest = &mut bytes[..];
     let mut copies = Vec::with_capacity(strings.len() / COPIED_TOGETHER + 1);
     let mut start = 0;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::{
-    Direct, Field, GotTable, IndirectFunctions, Merge, ModuleLink, ModuleLoad, PropertyRange,
+    Direct, Field, GotTable, IndirectFunctions, Merge, ModuleLink, ModuleLoad, Plt, PropertyRange,
     Relaxation, Relocation, StubTemplate, ThreadLocal, Value,
 };
 
@@ -347,6 +347,11 @@ pub struct DynamicLinking {
     /// Static types that ask for a PLT entry, by rising number. (Where the symbol is bound in the output
     /// it gets none.)
     pub calls: &'static [u32],
+    /// What calls of functions that are bound elsewhere go through, if klink can make it.
+    pub plt: Option<Plt>,
+    /// Static types relative to the program counter that GNU ld refuses in what is read only, by rising
+    /// number, where a shared object's symbol is not bound in it ("recompile with -fPIC").
+    pub refused_read_only: &'static [u32],
     /// Static types that GNU ld refuses in a position-independent output ("recompile with -fPIC"),
     /// by rising number: no loader could write an address into their fields.
     pub refused: &'static [u32],

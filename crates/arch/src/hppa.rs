@@ -690,6 +690,8 @@ const DYNAMIC32: DynamicLinking = DynamicLinking {
     pc_relative: &[],
     calls: &[],
     // DPREL21L, DPREL14R, DPREL14F
+    plt: None,
+    refused_read_only: &[],
     refused: &[18, 22, 23],
     always_pltgot: true,
     // elf32_hppa_create_dynamic_sections: programs that start without ld.so look it up

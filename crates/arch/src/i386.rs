@@ -23,8 +23,8 @@ use crate::direct::directs;
 use crate::rows::elf32::{foreign, marker, row};
 use crate::{
     Addends, AddressSpace, Arch, Branch, Class, CodeFill, Direct, DynamicLinking, Endian, Field,
-    GotTable, IndirectFunctions, ModuleLink, ModuleLoad, Overflow, Pattern, Relocation,
-    StubRelocation, StubTemplate, StubUse, Value,
+    GotTable, IndirectFunctions, ModuleLink, ModuleLoad, Numbers, Overflow, Pattern, Plt,
+    Relocation, StubRelocation, StubTemplate, StubUse, Value,
 };
 
 /// `EM_386`.
@@ -128,9 +128,34 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     absolute: &[],
     pc_relative: &[2, 38],
     calls: &[4],
+    plt: Some(PLT),
+    refused_read_only: &[],
     refused: &[],
     always_pltgot: false,
     exports_got: false,
+};
+
+/// `pushl 4(%ebx); jmp *8(%ebx)`, and for each function `jmp *slot@GOTOFF(%ebx); pushl offset; jmp head`.
+/// Source: psABI i386, figure "Position-Independent Procedure Linkage Table"; the size of entries that the
+/// section header has is that of BFD `elf32-i386.c`, elf_i386_finish_dynamic_sections.
+const PLT: Plt = Plt {
+    head: StubTemplate {
+        name: "head of the procedure linkage table",
+        code: &[0xff, 0xb3, 4, 0, 0, 0, 0xff, 0xa3, 8, 0, 0, 0, 0, 0, 0, 0],
+        align: 16,
+        relocations: &[],
+    },
+    entry: StubTemplate {
+        name: "entry of the procedure linkage table",
+        code: &[0xff, 0xa3, 0, 0, 0, 0, 0x68, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0],
+        align: 16,
+        relocations: &[StubRelocation::target(2, 9)],
+    },
+    number_at: 7,
+    numbers: Numbers::Bytes(8),
+    back: (12, 2),
+    first: 6,
+    entry_size: 4,
 };
 
 /// `jmp *slot; xchg %ax,%ax`, and the same through `%ebx`. Source: BFD `elf32-i386.c`,

@@ -32,6 +32,7 @@ mod field;
 pub mod hppa;
 pub mod i386;
 mod module;
+mod plt;
 pub mod ppc64;
 mod property;
 mod relaxation;
@@ -54,6 +55,7 @@ pub use module::{
     ModuleStubs, PageErratum, ReservedSection, StubCount, StubNames, StubPlace, StubSharing,
     StubTarget,
 };
+pub use plt::{Numbers, Plt, PltPlace};
 pub use property::{Merge, PropertyRange};
 pub use relaxation::{Change, GotTable, Relaxation, Relaxed};
 pub use relocation::{

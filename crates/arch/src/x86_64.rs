@@ -30,8 +30,8 @@ use crate::direct::directs;
 use crate::rows::elf64::{foreign, marker, row};
 use crate::{
     Addends, AddressSpace, Arch, Branch, Class, CodeFill, Direct, DynamicLinking, Endian, Field,
-    GotTable, IndirectFunctions, ModuleLink, ModuleLoad, Overflow, Relocation, StubRelocation,
-    StubTemplate, StubUse, Value,
+    GotTable, IndirectFunctions, ModuleLink, ModuleLoad, Numbers, Overflow, Plt, Relocation,
+    StubRelocation, StubTemplate, StubUse, Value,
 };
 
 /// `EM_X86_64`.
@@ -149,9 +149,39 @@ const DYNAMIC: DynamicLinking = DynamicLinking {
     absolute: &[],
     pc_relative: &[2, 13, 15, 24, 32, 33],
     calls: &[4, 31],
+    plt: Some(PLT),
+    refused_read_only: &[2, 13, 15],
     refused: &[10, 11, 12, 14],
     always_pltgot: false,
     exports_got: false,
+};
+
+/// `pushq 8+slots(%rip); jmp *16+slots(%rip)`, and for each function `jmp *slot(%rip); pushq number; jmp
+/// head`. Source: psABI x86-64, figure "Procedure Linkage Table (small and medium models)"; the bytes behind
+/// the head's jump are those of BFD `elf64-x86-64.c`, elf_x86_64_lazy_plt0_entry.
+const PLT: Plt = Plt {
+    head: StubTemplate {
+        name: "head of the procedure linkage table",
+        code: &[
+            0xff, 0x35, 0, 0, 0, 0, 0xff, 0x25, 0, 0, 0, 0, 0x0f, 0x1f, 0x40, 0,
+        ],
+        align: 16,
+        relocations: &[
+            StubRelocation::target(2, 2).plus(8 - FIELD_TO_END),
+            StubRelocation::target(8, 2).plus(16 - FIELD_TO_END),
+        ],
+    },
+    entry: StubTemplate {
+        name: "entry of the procedure linkage table",
+        code: &[0xff, 0x25, 0, 0, 0, 0, 0x68, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0],
+        align: 16,
+        relocations: &[StubRelocation::target(2, 2).plus(-FIELD_TO_END)],
+    },
+    number_at: 7,
+    numbers: Numbers::Relocations,
+    back: (12, 2),
+    first: 6,
+    entry_size: 16,
 };
 
 /// `jmp *slot(%rip); xchg %ax,%ax`. Source: BFD `elf64-x86-64.c`, elf_x86_64_non_lazy_plt_entry and

@@ -113,8 +113,13 @@ pub enum LinkError {
         what: String,
     },
     /// `-z text`: a loader would have to write to what is read only.
-    #[error("read-only segment has dynamic relocations\n{}", .0.join("\n"))]
-    TextRelocations(Vec<String>),
+    #[error("{}", text_relocations(places, *count))]
+    TextRelocations {
+        /// The first places, at most 20.
+        places: Vec<String>,
+        /// How many places there are.
+        count: usize,
+    },
     /// A linker script has an error, or a construct that is not executed yet; the text is rendered
     /// with the place in the script.
     #[error("{0}")]
@@ -278,6 +283,17 @@ pub struct UndefinedReference {
     pub offset: u64,
     /// The function that the place is in.
     pub function: Option<String>,
+}
+
+fn text_relocations(places: &[String], count: usize) -> String {
+    let mut text = "read-only segment has dynamic relocations".to_owned();
+    for place in places {
+        text = format!("{text}\n{place}");
+    }
+    match count - places.len() {
+        0 => text,
+        more => format!("{text}\n{more} more places"),
+    }
 }
 
 /// One line for each reference, in GNU ld's words.

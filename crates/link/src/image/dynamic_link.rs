@@ -23,7 +23,7 @@ use crate::dynamic::symbols::{self, DynamicName, DynamicSymbol, HashTables, Numb
 use crate::dynamic::tags::{self, Extent, Part, TagRequest, Tags};
 use crate::dynamic::versions::Versions;
 use crate::dynamic::walk::walk_order;
-use crate::error::{LinkError, Result};
+use crate::error::{LinkError, MAX_REFERENCES, Result};
 use crate::id::{GlobalId, IdVec, OutputId, SectionId};
 use crate::options::{DynamicLinker, HashStyle, Options, OutputKind, Symbolic, TextRelocations};
 use crate::output::{Outputs, Placements, Traits};
@@ -136,7 +136,7 @@ impl DynamicLink {
         }
         let mut request = input.tag_request(dynamic.addends);
         if request.text_relocations && options.text_relocations == TextRelocations::Error {
-            return Err(LinkError::TextRelocations(input.read_only_sites()));
+            return Err(input.text_relocations());
         }
         request.soname = options
             .soname
@@ -293,7 +293,8 @@ impl DynamicLink {
             })?;
             set(Some(section), bytes);
         }
-        Ok(())
+        let index = |id| self.index(id);
+        input.got.plt.fill(&rules, input.values, index, contents)
     }
 
     fn symbol(&self, named: &Named, input: &FillInput<'_, '_>) -> DynamicSymbol {
@@ -479,7 +480,11 @@ impl FillInput<'_, '_> {
                 .chain(self.made.all(MadePart::Relocations))
                 .filter(|&section| self.rules.resolved.section(section).size > 0)
                 .find_map(|section| self.layout.placements.output(section)),
-            Part::PltRelocations => made(MadePart::IndirectRelocations),
+            Part::PltRelocations => [MadePart::PltRelocations, MadePart::IndirectRelocations]
+                .into_iter()
+                .filter_map(|part| self.made.part(part))
+                .filter(|&section| self.rules.resolved.section(section).size > 0)
+                .find_map(|section| self.layout.placements.output(section)),
             Part::PltGot => made(MadePart::GotPlt),
             Part::PreinitArray => named(b".preinit_array"),
             Part::InitArray => named(b".init_array"),
@@ -523,8 +528,9 @@ impl PlanInput<'_, '_> {
             fini_array: has_input(b".fini_array"),
             hash: options.hash_style != HashStyle::Gnu,
             gnu_hash: options.hash_style != HashStyle::Sysv,
-            plt_got: self.got.indirect.is_used(),
-            plt_relocations: self.got.indirect.has_relocations().then_some(addends),
+            plt_got: self.got.indirect.is_used() || self.got.plt.is_used(),
+            plt_relocations: (self.got.indirect.has_relocations() || self.got.plt.is_used())
+                .then_some(addends),
             relocations: has_relocations.then_some(addends),
             text_relocations: self
                 .got
@@ -557,17 +563,19 @@ impl PlanInput<'_, '_> {
         })
     }
 
-    /// The places in what is read only that a loader would write to.
-    fn read_only_sites(&self) -> Vec<String> {
+    /// The places in what is read only that a loader would write to, as an error.
+    fn text_relocations(&self) -> LinkError {
         let sites = self.got.sites.iter();
         let sites = sites.filter(|site| self.is_read_only(site.section));
+        let count = sites.clone().count();
         let place = |site: &super::got::DynamicSite| {
             let (object, _) = self.resolved.section_place(site.section);
             let file = &self.resolved.objects[object].name;
             let section = String::from_utf8_lossy(self.resolved.section(site.section).name);
             format!("{file}:({section}+{:#x})", site.relocation.offset)
         };
-        sites.map(place).collect()
+        let places = sites.take(MAX_REFERENCES).map(place).collect();
+        LinkError::TextRelocations { places, count }
     }
 
     /// The sizes of the tables of dynamic relocations.

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::binding::Bindings;
 use super::indirect::{Indirect, IndirectUse};
 use super::made_sections::{MadePart, MadeSections, is_dynamic};
+use super::plt::Plt;
 use super::thread::ThreadAddresses;
 use super::unwind::Unwind;
 use super::values::Values;
@@ -240,7 +241,7 @@ impl Rules<'_, '_> {
         }
     }
 
-    fn asks_for_plt(&self, number: u32) -> bool {
+    pub(super) fn asks_for_plt(&self, number: u32) -> bool {
         let dynamic = self.arch.dynamic.as_ref();
         dynamic.is_some_and(|dynamic| dynamic.calls.contains(&number))
     }
@@ -308,6 +309,8 @@ pub(super) struct Got {
     offsets: HashMap<SlotKey, u64, RandomState>,
     /// Functions that a resolver chooses.
     pub indirect: Indirect,
+    /// Functions that are called and bound elsewhere.
+    pub plt: Plt,
     pub sites: Vec<DynamicSite>,
     /// Globals that are called as if through a PLT, some more than once.
     pub called: Vec<GlobalId>,
@@ -357,7 +360,9 @@ impl Got {
         let (indirect, slots) = Indirect::plan(&rules, made, &uses);
         got.indirect = indirect;
         got.slots.extend(slots);
-        let is_used = names_table || !got.slots.is_empty() || got.indirect.is_used();
+        got.plt = Plt::plan(&rules, made, &got.called);
+        let has_stubs = got.indirect.is_used() || got.plt.is_used();
+        let is_used = names_table || !got.slots.is_empty() || has_stubs;
         let reserved = rules.arch.got.filter(|_| is_used);
         let reserved = reserved.map_or(0, |table| table.reserved);
         let word = Form::of(rules.arch).address_size() as u64;
@@ -365,11 +370,13 @@ impl Got {
             got.header = reserved;
         }
         let words = got.place_slots(resolved, word);
-        let sizes = [(got.table, words * word), (got.reserved, reserved * word)];
+        let slots = reserved + got.plt.slots();
+        let sizes = [(got.table, words * word), (got.reserved, slots * word)];
         let sizes = sizes
             .into_iter()
             .filter_map(|(section, size)| Some((section?, size)));
-        let sizes = sizes.chain(got.indirect.sizes(&rules)).collect();
+        let sizes = sizes.chain(got.indirect.sizes(&rules));
+        let sizes = sizes.chain(got.plt.sizes(&rules)).collect();
         (got, sizes)
     }
 

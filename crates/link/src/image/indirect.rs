@@ -241,7 +241,7 @@ impl Indirect {
     /// Sets what the sections hold.
     ///
     /// # Errors
-    /// A stub that does not reach its slot.
+    /// A stub that does not reach its slot; a function that nothing was planned for.
     pub(super) fn fill(
         &self,
         rules: &Rules<'_, '_>,
@@ -276,19 +276,23 @@ impl Indirect {
         }
         for &owner in &self.filled {
             let place = got.slot(SlotKey::address(owner), values);
-            relocations.push(relocation(place.unwrap_or(0), owner));
+            let place = place.ok_or_else(|| unplanned(rules, owner))?;
+            relocations.push(relocation(place, owner));
         }
         // GNU ld fills in those of stubs from the end, of locals first.
         let is_global = |owner: &&SlotOwner| matches!(owner, SlotOwner::Global(_));
         let globals = self.stubs.iter().rev().filter(is_global);
         let locals = self.stubs.iter().rev().filter(|owner| !is_global(owner));
         for &owner in globals.chain(locals) {
-            let place = self.slot(owner, rules, values).unwrap_or(0);
+            let place = self.slot(owner, rules, values);
+            let place = place.ok_or_else(|| unplanned(rules, owner))?;
             relocations.push(relocation(place, owner));
         }
         for (&owner, code) in self.stubs.iter().zip(code.chunks_mut(each.max(1))) {
-            let stub = self.stub(owner, rules, values).unwrap_or(0);
-            let slot = self.slot(owner, rules, values).unwrap_or(0);
+            let stub = self.stub(owner, rules, values);
+            let stub = stub.ok_or_else(|| unplanned(rules, owner))?;
+            let slot = self.slot(owner, rules, values);
+            let slot = slot.ok_or_else(|| unplanned(rules, owner))?;
             let addresses = Addresses {
                 symbol: slot,
                 place: stub,
@@ -316,6 +320,26 @@ impl Indirect {
 
 fn template(rules: &Rules<'_, '_>, functions: &'static IndirectFunctions) -> &'static StubTemplate {
     functions.stub(is_dynamic(rules.options))
+}
+
+/// What was to be planned for a function and was not.
+fn unplanned(rules: &Rules<'_, '_>, owner: SlotOwner) -> LinkError {
+    let name = match owner {
+        SlotOwner::Local(object, symbol) => {
+            let symbols = &rules.resolved.objects[object].symbols;
+            symbols.get(symbol as usize).map_or(&b""[..], |it| it.name)
+        }
+        SlotOwner::Global(id) => rules.resolved.globals[id].name,
+        SlotOwner::Module => b"",
+    };
+    LinkError::BadSection {
+        file: "output".to_owned(),
+        section: ".iplt".to_owned(),
+        what: format!(
+            "internal error: there is no stub or slot for `{}'",
+            String::from_utf8_lossy(name)
+        ),
+    }
 }
 
 /// The address of a resolver.

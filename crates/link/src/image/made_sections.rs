@@ -32,6 +32,9 @@ pub(super) enum MadePart {
     GotRelocations,
     Got,
     GotPlt,
+    /// For functions that are called and bound elsewhere.
+    Plt,
+    PltRelocations,
     UnwindHeader,
     /// For functions that a resolver chooses when the program starts.
     IndirectStubs,
@@ -211,8 +214,8 @@ impl MadeSections {
             let gnu_hash = elf::SHT_GNU_HASH;
             rows.push(row(MadePart::GnuHash, ".gnu.hash", gnu_hash, READ, word));
         }
-        rows.push(row(MadePart::Unused, ".plt", bits, CODE, 16));
-        rows.push(row(MadePart::Unused, plt, table, READ, word));
+        rows.push(row(MadePart::Plt, ".plt", bits, CODE, 16));
+        rows.push(row(MadePart::PltRelocations, plt, table, READ, word));
         self.push_rows(resolved, &rows);
         self.define_start(resolved, MadePart::Dynamic, b"_DYNAMIC");
         // What copy relocations would need.

@@ -21,6 +21,7 @@ mod map_json;
 mod memory_usage;
 mod merged;
 mod plan;
+mod plt;
 mod regions;
 mod relocate;
 mod report;

@@ -169,6 +169,12 @@ impl Plan {
             let address_of = |section| relocator.values.in_section(section, 0).address();
             let mut bytes = Encoder::new(form, 0);
             bytes.address(part(MadePart::Dynamic).map_or(0, address_of));
+            for _ in 1..rules.arch.got.map_or(1, |table| table.reserved) {
+                bytes.address(0);
+            }
+            for first in self.got.plt.first_values(&rules, relocator.values) {
+                bytes.address(first);
+            }
             let mut bytes = bytes.into_bytes();
             bytes.resize(rules.resolved.section(section).size as usize, 0);
             contents.set(section, bytes);

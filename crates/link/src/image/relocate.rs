@@ -224,7 +224,12 @@ impl<'a> Relocator<'a, '_> {
         }
         if input.is_left_to_loader {
             match self.rules.fate(object, relocation) {
-                Fate::Symbolic(_) => return Ok(()),
+                Fate::Symbolic(number) => {
+                    return match self.is_refused_here(section, number) {
+                        true => Err(self.refused(section, relocation, row)),
+                        false => Ok(()),
+                    };
+                }
                 Fate::Refused => return Err(self.refused(section, relocation, row)),
                 Fate::Applied | Fate::Relative(_) | Fate::SectionRelative(_) => {}
             }
@@ -263,15 +268,28 @@ impl<'a> Relocator<'a, '_> {
             let indirect = &self.got.indirect;
             if !indirect.is_filled(owner, row.number, &self.rules) {
                 let stub = indirect.stub(owner, &self.rules, self.values);
-                formula.symbol = stub.unwrap_or(0);
+                formula.symbol = stub.ok_or_else(|| self.unplanned(section, relocation, "stub"))?;
             } else if explicit && !row.names_slot() {
                 // A pointer that is filled in when the program starts.
                 return Ok(());
             }
         }
+        if input.is_left_to_loader
+            && self.rules.asks_for_plt(row.number)
+            && let Some(id) = self.resolved.global_of(object, relocation.symbol)
+            && let Some(entry) = self.got.plt.entry(id, &self.rules, self.values)
+        {
+            formula.symbol = entry;
+        } else if input.is_left_to_loader
+            && matches!(target, SymbolValue::Undefined { .. })
+            && self.loses_symbol(object, relocation, row)
+        {
+            return Err(self.refused(section, relocation, row));
+        }
         match row.value {
             Value::SlotGotRelative | Value::SlotPcRelative | Value::SlotGpRelative => {
-                formula.slot = self.slot(object, relocation, row);
+                let slot = self.slot(object, relocation, row);
+                formula.slot = slot.ok_or_else(|| self.unplanned(section, relocation, "slot"))?;
                 if let Some(change) = row.static_link
                     && !is_dynamic(self.rules.options)
                 {
@@ -406,15 +424,22 @@ impl<'a> Relocator<'a, '_> {
         }
     }
 
-    /// The address of the slot that a relocation is about; 0 if there is none.
-    fn slot(&self, object: ObjectId, relocation: &RawRelocation, row: &Relocation) -> u64 {
+    /// The address of the slot that a relocation is about.
+    fn slot(&self, object: ObjectId, relocation: &RawRelocation, row: &Relocation) -> Option<u64> {
         let key = self.rules.slot_key(object, relocation.symbol, row.slot);
         let of_stub = || {
             let indirect = &self.got.indirect;
             indirect.slot(key.owner, &self.rules, self.values)
         };
-        let slot = self.got.slot(key, self.values).or_else(of_stub);
-        slot.unwrap_or(0)
+        self.got.slot(key, self.values).or_else(of_stub)
+    }
+
+    /// What was to be planned for a relocation and was not.
+    fn unplanned(&self, section: SectionId, relocation: &RawRelocation, what: &str) -> Problem {
+        let (object, _) = self.resolved.section_place(section);
+        let symbol = self.symbol_name(object, relocation.symbol);
+        let what = format!("internal error: there is no {what} for `{symbol}'");
+        self.bad(section, relocation, what)
     }
 
     fn unknown(&self, section: SectionId, relocation: &RawRelocation) -> Problem {
@@ -425,12 +450,37 @@ impl<'a> Relocator<'a, '_> {
         self.bad(section, relocation, what)
     }
 
+    /// Whether a symbol that others define is none that a loader would be asked for.
+    fn loses_symbol(&self, object: ObjectId, relocation: &RawRelocation, row: &Relocation) -> bool {
+        let bindings = self.rules.bindings;
+        let target = bindings.target(self.resolved, object, relocation.symbol);
+        self.rules.options.output_kind == OutputKind::Shared
+            && !(target.is_bound || target.is_zero || row.names_slot())
+            && row.value != Value::GotPcRelative
+            && self.rules.fate(object, relocation) == Fate::Applied
+    }
+
+    /// Whether a relocation of type `number`, whose symbol is bound elsewhere, cannot be left to a loader in
+    /// this section.
+    fn is_refused_here(&self, section: SectionId, number: u32) -> bool {
+        let is_read_only = Traits::of(self.resolved.section(section)).contains(Traits::READ_ONLY);
+        let dynamic = self.arch.dynamic.as_ref();
+        let refused = dynamic.map_or(&[][..], |dynamic| dynamic.refused_read_only);
+        is_read_only
+            && self.rules.options.output_kind == OutputKind::Shared
+            && refused.binary_search(&number).is_ok()
+    }
+
     fn refused(&self, section: SectionId, relocation: &RawRelocation, row: &Relocation) -> Problem {
         let (object, _) = self.resolved.section_place(section);
         let symbol = self.symbol_name(object, relocation.symbol);
+        let (output, option) = match self.rules.options.output_kind {
+            OutputKind::Shared => ("shared object", "-fPIC"),
+            _ => ("PIE object", "-fPIE"),
+        };
         let what = format!(
-            "relocation {} against `{symbol}' cannot be in a position-independent output; \
-             recompile with -fPIC",
+            "relocation {} against `{symbol}' can not be used when making a {output}; recompile with \
+             {option}",
             row.name
         );
         self.bad(section, relocation, what)

@@ -142,7 +142,13 @@ impl Image<'_, '_> {
             })
         };
         let (has_slots, has_reserved) = (has(MadePart::Got), has(MadePart::GotPlt));
+        let has_plt = has(MadePart::Plt);
         let header = file.header_mut(id);
+        if has_plt {
+            let dynamic = self.arch.dynamic.as_ref();
+            let plt = dynamic.and_then(|dynamic| dynamic.plt);
+            header.entry_size = plt.map_or(0, |plt| plt.entry_size);
+        }
         // GNU ld forgets it of slots in static links (bfd/elfxx-x86.c,
         // `_bfd_x86_elf_finish_dynamic_sections`).
         let is_own = self.arch.got.is_some_and(|got| got.on_demand);

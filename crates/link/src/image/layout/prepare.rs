@@ -147,6 +147,11 @@ pub(in crate::image) fn apply_section_types(
             ) => {
                 section.traits -= Traits::ALLOC;
                 section.never_allocated = true;
+                // Data statements alone do not load it either, and then it takes no addresses (ld/ldlang.c,
+                // `map_input_to_output_sections`).
+                if section.sections().next().is_none() {
+                    section.traits -= Traits::LOAD;
+                }
             }
             Some(SectionType::ReadOnly) => section.traits |= Traits::READ_ONLY,
             Some(SectionType::Typed { sh_type, read_only }) => {

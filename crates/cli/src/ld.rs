@@ -6,11 +6,6 @@ use std::process::{self, ExitCode};
 
 use klink_link::args::{self, Command};
 
-/// glibc gives the heap of a thread its memory page by page: a kernel's link then spends a tenth of its time
-/// in asking for memory.
-#[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let result = match args::parse(std::env::args_os().skip(1)) {
         Ok(Command::Print(text)) => {

@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use crate::error::{LinkError, Result};
 use crate::output_file::NewFile;
 
-/// Bytes from which memory comes in huge pages, where the system has them: a fault for each 4 KiB of a
-/// kernel image costs more than filling it.
-const HUGE_FROM: usize = 4 << 20;
+/// Bytes from which memory comes from the system as pages of its own. Not as huge pages: these are as
+/// good as never free and clean, and to clear them costs more than the faults of small ones.
+const PAGES_FROM: usize = 4 << 20;
 
 /// The bytes of an output file, zero at first.
 #[derive(Debug)]
@@ -36,12 +36,9 @@ pub(crate) struct FileRange<T> {
 impl Buffer {
     /// A buffer of `size` bytes.
     pub(crate) fn zeroed(size: usize) -> Self {
-        if size >= HUGE_FROM
+        if size >= PAGES_FROM
             && let Ok(map) = MmapMut::map_anon(size)
         {
-            #[cfg(target_os = "linux")]
-            // Without huge pages it is only slower.
-            let _ = map.advise(memmap2::Advice::HugePage);
             return Self(Memory::Large(map));
         }
         Self(Memory::Small(vec![0; size]))

@@ -77,6 +77,14 @@ impl<'a> Graph<'a> {
         self.units[unit.index()].clone().map(SectionId::new)
     }
 
+    /// Bytes of a unit's sections.
+    pub(crate) fn size_of(&self, unit: UnitId) -> i64 {
+        let sections = self.sections(unit);
+        sections
+            .map(|id| self.problem.sections[id.index()].size as i64)
+            .sum()
+    }
+
     pub(crate) fn unit_of(&self, section: SectionId) -> UnitId {
         self.unit_of_section[section.index()]
     }

@@ -42,11 +42,14 @@
 
 extern crate alloc;
 
+mod arrange;
 mod bins;
+mod bisect;
 mod check;
 mod demands;
 mod exact;
 mod graph;
+mod hypergraph;
 mod islands;
 mod layout;
 mod lists;
@@ -89,10 +92,10 @@ pub fn solve(problem: &Problem<'_>) -> Result<Answer, ReachError> {
     {
         if walk.sees_reach(&best.layout) {
             improve(&graph, &mut walk, &effort, &mut best);
-        } else if let Some(mut sampler) = Sampler::new(&graph)
+        } else if let Some(sampler) = Sampler::new(&graph)
             && sampler.sees_reach(&best.layout)
         {
-            sample(&graph, &mut sampler, &effort, &mut best);
+            sample(&graph, &sampler, &effort, &mut best);
         }
     }
     lean(&graph, &mut best);
@@ -136,7 +139,9 @@ struct Effort {
     measured: u32,
     /// Moves proposed for each section and epoch.
     steps_per_unit: u32,
-    /// In a text of many reaches: how often it is cut anew, and passes for each time.
+    /// In a text of many reaches: from how many orders it starts, how often each is cut anew, and
+    /// passes for each time.
+    starts: u32,
     cuts: u32,
     passes_per_cut: u32,
 }
@@ -149,13 +154,15 @@ impl Effort {
                 warm: 3,
                 measured: 1,
                 steps_per_unit: 1,
-                cuts: 12,
+                starts: 2,
+                cuts: 8,
                 passes_per_cut: 3,
             }),
             Reorder::Thorough => Some(Self {
                 warm: 6,
                 measured: 6,
                 steps_per_unit: 32,
+                starts: 4,
                 cuts: 40,
                 passes_per_cut: 30,
             }),
@@ -184,18 +191,25 @@ fn improve(graph: &Graph<'_>, walk: &mut Walk<'_>, effort: &Effort, best: &mut P
     }
 }
 
-/// Looks for a better order of a text of many reaches.
-fn sample(graph: &Graph<'_>, sampler: &mut Sampler<'_>, effort: &Effort, best: &mut Placement) {
-    let (mut order, mut layout) = (best.order.clone(), best.layout.clone());
-    for cut in 0..effort.cuts {
-        let done = |cut: u32| cut as f32 / effort.cuts as f32;
-        let progress = (done(cut), done(cut + 1));
-        order = sampler.epoch(&order, &layout, effort.passes_per_cut, progress);
-        layout = Layout::new(graph, &order, layout.rooms().to_vec());
-    }
-    let found = islands::place(graph, order, Lean::Middle);
-    if found.cost() < best.cost() {
-        *best = found;
+/// Looks for better orders of a text of many reaches, from several that are made anew.
+fn sample(graph: &Graph<'_>, sampler: &Sampler<'_>, effort: &Effort, best: &mut Placement) {
+    let sequences: Vec<u32> = (0..effort.starts).collect();
+    let sampled = |&sequence: &u32| {
+        let mut sampler = sampler.with_chances(sequence);
+        let order = arrange::arrange(graph, sequence);
+        let mut order = order.unwrap_or_else(|| best.order.clone());
+        for cut in 0..effort.cuts {
+            let layout = Layout::new(graph, &order, best.layout.rooms().to_vec());
+            let done = |cut: u32| cut as f32 / effort.cuts as f32;
+            let progress = (done(cut), done(cut + 1));
+            order = sampler.epoch(&order, &layout, effort.passes_per_cut, progress);
+        }
+        islands::place(graph, order, Lean::Middle)
+    };
+    for found in work::each(&sequences, &sampled) {
+        if found.cost() < best.cost() {
+            *best = found;
+        }
     }
 }
 

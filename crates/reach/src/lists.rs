@@ -9,6 +9,16 @@ pub(crate) struct Lists<T> {
     items: Vec<T>,
 }
 
+/// No lists.
+impl<T> Default for Lists<T> {
+    fn default() -> Self {
+        Self {
+            starts: vec![0],
+            items: Vec::new(),
+        }
+    }
+}
+
 impl<T: Copy> Lists<T> {
     /// From pairs of index and item, sorted by index.
     pub(crate) fn new(count: usize, pairs: &[(u32, T)]) -> Self {
@@ -31,6 +41,17 @@ impl<T: Copy> Lists<T> {
             next[index] += 1;
         }
         Self { starts, items }
+    }
+
+    /// How many lists there are.
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Adds a list behind the others.
+    pub(crate) fn push(&mut self, items: impl Iterator<Item = T>) {
+        self.items.extend(items);
+        self.starts.push(self.items.len() as u32);
     }
 
     pub(crate) fn of(&self, index: usize) -> &[T] {

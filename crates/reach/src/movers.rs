@@ -5,6 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// The units that may move, and those among which they do.
+#[derive(Clone)]
 pub(crate) struct Movers {
     /// The units that are in a run with others.
     pub(crate) units: Vec<UnitId>,
@@ -30,26 +31,22 @@ impl Movers {
         if units.is_empty() {
             return None;
         }
-        let size = |unit| {
-            let sections = graph.sections(unit);
-            sections
-                .map(|id| graph.problem.sections[id.index()].size as i64)
-                .sum()
-        };
         Some(Self {
             units,
             run_of,
-            sizes: graph.unit_ids().map(size).collect(),
+            sizes: graph.unit_ids().map(|unit| graph.size_of(unit)).collect(),
         })
     }
 }
 
 /// Pseudo-random numbers (xorshift64*), the same in each run: equal problems have equal answers.
+#[derive(Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    pub(crate) fn new() -> Self {
-        Self(0x9e37_79b9_7f4a_7c15)
+    /// One of several such sequences.
+    pub(crate) fn new(sequence: u32) -> Self {
+        Self(0x9e37_79b9_7f4a_7c15 ^ u64::from(sequence) << 32)
     }
 
     /// A number below `end`.

@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
             movers,
             bins: Bins::new(count),
             run_bins: Vec::new(),
-            random: Random::new(),
+            random: Random::new(0),
         })
     }
 

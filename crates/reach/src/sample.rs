@@ -1,4 +1,5 @@
-//! A better order for a text of many reaches, such as a kernel's, in some tenths of a second.
+//! A better order for a text of many reaches, such as a kernel's, in some tenths of a second: from
+//! the one that `arrange` makes, with single units moved.
 //!
 //! Random moves, which `order` proposes, are mostly bad ones there: a section has one or two bins
 //! of a hundred where it saves stubs. So this asks for all bins at once. A stub that is needed
@@ -25,8 +26,8 @@ const LEAST_SPAN: i64 = 6;
 const OVERFILL: f32 = 40.0;
 
 /// What a stub more makes half as likely, in stubs: at the beginning, and how often that halves
-/// until the end. If it began hotter, a walk would forget what is good in the input's order; in the
-/// end almost nothing moves any more (measured on PA-RISC's vmlinux).
+/// until the end. If it began hotter, a walk would forget what is good in the order that it starts
+/// from; in the end almost nothing moves any more (measured on PA-RISC's vmlinux).
 const HOT: f32 = 0.2;
 const HALVES_TO_COLD: f32 = 4.0;
 
@@ -41,6 +42,7 @@ const WEIGHTS: usize = 16 * STEPS_PER_HALF;
 type Groups = Vec<(i32, i32)>;
 
 /// One target that is called from other units than its own.
+#[derive(Clone)]
 struct Aim {
     /// Where it is.
     home: Home,
@@ -69,6 +71,7 @@ enum Home {
 }
 
 /// The state of the walk.
+#[derive(Clone)]
 pub(crate) struct Sampler<'a> {
     graph: &'a Graph<'a>,
     aims: Vec<Aim>,
@@ -116,7 +119,7 @@ impl<'a> Sampler<'a> {
             wanted: [0; BINS],
             fill: [0; BINS],
             weights,
-            random: Random::new(),
+            random: Random::new(0),
             groups: Vec::new(),
         };
         for target in graph.target_ids() {
@@ -124,6 +127,14 @@ impl<'a> Sampler<'a> {
         }
         sampler.counts = vec![0; sampler.aims.len() * BINS];
         Some(sampler)
+    }
+
+    /// The same walk with other chances.
+    pub(crate) fn with_chances(&self, sequence: u32) -> Self {
+        Self {
+            random: Random::new(sequence),
+            ..self.clone()
+        }
     }
 
     fn add_aim(&mut self, target: TargetId) {

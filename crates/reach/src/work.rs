@@ -47,10 +47,11 @@ pub(crate) fn each<I: Sync, T: Send>(items: &[I], work: &(impl Fn(&I) -> T + Syn
     }
 }
 
+/// Does two things.
 #[cfg(feature = "rayon")]
-use rayon::join;
+pub(crate) use rayon::join;
 
 #[cfg(not(feature = "rayon"))]
-fn join<A, B>(first: impl FnOnce() -> A, second: impl FnOnce() -> B) -> (A, B) {
+pub(crate) fn join<A, B>(first: impl FnOnce() -> A, second: impl FnOnce() -> B) -> (A, B) {
     (first(), second())
 }

@@ -69,6 +69,43 @@ fn an_image_of_many_reaches_needs_fewer_stubs_in_another_order() {
     assert!(quick * 100 < keep * 70, "{quick} of {keep}");
 }
 
+/// Parts of 80 functions of 3 KiB that call only each other, their functions scattered over the text.
+fn scattered(parts: u32) -> Owned {
+    const FUNCTIONS: u32 = 80;
+    let count = parts * FUNCTIONS;
+    let mut branches = Vec::new();
+    for function in 0..count {
+        // Those of a part are `parts` apart.
+        let (part, own) = (function % parts, function / parts);
+        for call in 1..=8 {
+            let other = (own + call * call * 7) % FUNCTIONS * parts + part;
+            let (section, offset) = (SectionId::new(other), 0);
+            branches.push(Branch {
+                section: SectionId::new(function),
+                offset: 64 * u64::from(call),
+                target: Target::Section { section, offset },
+                form: FormId::new(0),
+            });
+        }
+    }
+    Owned {
+        sections: vec![Section::new(3 << 10, 4); count as usize],
+        branches,
+        ..support::program(10, 1 << 10, 256 << 10)
+    }
+}
+
+#[test]
+fn what_belongs_together_comes_together() {
+    let image = scattered(28);
+    let keep = stubs(&image.clone().reordered(Reorder::Keep));
+    let quick = stubs(&image.reordered(Reorder::Quick));
+    assert!(keep > 5000, "{keep}");
+    // No part is longer than the reach, so none needs a stub; where one ends up in two places,
+    // hardly a function of it does not.
+    assert!(quick < 200, "{quick} of {keep}");
+}
+
 #[test]
 fn the_same_image_has_the_same_answer() {
     let image = image(4_000, 5 << 20, 256 << 10, 100).reordered(Reorder::Quick);

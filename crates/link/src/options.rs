@@ -168,6 +168,8 @@ pub struct Options {
     pub version_scripts: Vec<PathBuf>,
     /// `--no-undefined-version`: a version script may not name symbols that are not there.
     pub no_undefined_version: bool,
+    /// `-z dynamic-undefined-weak`: whether a loader may define weak symbols that nothing defines.
+    pub dynamic_undefined_weak: Option<bool>,
     /// `--dynamic-list`.
     pub dynamic_lists: Vec<PathBuf>,
     /// `-rpath`.

@@ -97,6 +97,12 @@ const KEYWORDS: &[(&str, Set)] = &[
     ("nodlopen", |parser| {
         parser.options.dynamic_flags_1 |= elf::DF_1_NOOPEN.0
     }),
+    ("dynamic-undefined-weak", |parser| {
+        parser.options.dynamic_undefined_weak = Some(true)
+    }),
+    ("nodynamic-undefined-weak", |parser| {
+        parser.options.dynamic_undefined_weak = Some(false)
+    }),
     ("nodump", |parser| {
         parser.options.dynamic_flags_1 |= elf::DF_1_NODUMP.0
     }),
@@ -106,8 +112,6 @@ const KEYWORDS: &[(&str, Set)] = &[
 const IGNORED: &[&str] = &[
     "nocommon",
     "nocopyreloc",
-    "nodynamic-undefined-weak",
-    "dynamic-undefined-weak",
     "noextern-protected-data",
     "indirect-extern-access",
     "noindirect-extern-access",

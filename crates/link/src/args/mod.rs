@@ -8,7 +8,7 @@ mod table;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::options::{
     Destination, DiscardLocals, Input, InputFormat, InputName, ModuleOptions, Options, OutputKind,
@@ -127,6 +127,7 @@ pub(crate) enum Print {
     /// `-v`: the version, and a link if there are inputs.
     VersionThenLink,
     Help,
+    Sysroot,
 }
 
 impl Parser {
@@ -287,6 +288,17 @@ fn take(
     })
 }
 
+/// The name of the map: `%` in it stands for the output's name (ld/lexsup.c, `parse_args`).
+fn map_name(path: &Path, output: &Path) -> Option<PathBuf> {
+    let text = path.to_string_lossy();
+    let (before, behind) = text.split_once('%')?;
+    let ending = if behind.is_empty() { ".map" } else { behind };
+    Some(PathBuf::from(format!(
+        "{before}{}{ending}",
+        output.display()
+    )))
+}
+
 fn finish(mut parser: Parser) -> Result<Command, UsageError> {
     let out_of_place = |option: &str, what| UsageError::OutOfPlace {
         option: option.to_owned(),
@@ -331,9 +343,19 @@ fn finish(mut parser: Parser) -> Result<Command, UsageError> {
         parser.later.extend(missing.map(str::to_owned));
     }
     options.not_yet = parser.later;
+    let output = options.output.as_deref().unwrap_or(Path::new("a.out"));
+    if let Some(Destination::Path(path)) = &mut options.print_map
+        && let Some(name) = map_name(path, output)
+    {
+        *path = name;
+    }
     match parser.print {
         Some(Print::Help) => Ok(Command::Print(help())),
         Some(Print::Version) => Ok(Command::Print(long_version())),
+        Some(Print::Sysroot) => {
+            let folder = options.sysroot.as_deref().unwrap_or(Path::new(""));
+            Ok(Command::Print(format!("{}\n", folder.display())))
+        }
         // A kernel build probes with `-v OPTION` and takes exit code 0 for "can be used".
         Some(Print::VersionThenLink) if is_probe => match options.not_yet.first() {
             Some(option) => Err(UsageError::NotYet {

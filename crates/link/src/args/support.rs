@@ -8,7 +8,6 @@ use crate::options::Options;
 /// The options of a final link that nothing reads yet, by name.
 pub(super) fn missing(options: &Options) -> impl Iterator<Item = &'static str> {
     let options_given = [
-        ("--no-undefined-version", options.no_undefined_version),
         ("--dynamic-list", !options.dynamic_lists.is_empty()),
         ("--no-define-common", options.define_common == Some(false)),
         ("-z pack-relative-relocs", options.pack_relative_relocations),

@@ -333,3 +333,22 @@ fn the_version_is_printed_beside_a_link() {
     assert!(options("-V a.o").print_version);
     assert!(!options("a.o").print_version);
 }
+
+#[test]
+fn the_name_of_a_map_may_hold_that_of_the_output() {
+    let map = |line: &str| options(line).print_map;
+    let path = |name: &str| Some(Destination::Path(PathBuf::from(name)));
+    assert_eq!(map("-r -o fred -Map=maps/%.txt a.o"), path("maps/fred.txt"));
+    assert_eq!(map("-r -Map=% a.o"), path("a.out.map"));
+    assert_eq!(map("-r -Map=plain a.o"), path("plain"));
+}
+
+#[test]
+fn the_folder_of_system_files_is_printed() {
+    let print = |line: &str| match parse(line.split_whitespace().map(str::to_owned)) {
+        Ok(Command::Print(text)) => text,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(print("--print-sysroot"), "\n");
+    assert_eq!(print("--sysroot=/root --print-sysroot"), "/root\n");
+}

@@ -32,9 +32,18 @@ pub(crate) enum VersionError {
     /// More nodes than an entry of `.gnu.version` can count.
     #[error("more than {MAX_NODES} version tags")]
     TooManyNodes,
+    /// Symbols that nodes name and nothing defines (`--no-undefined-version`), each with its node.
+    #[error("{}", undefined(.0))]
+    Undefined(Vec<(String, String)>),
     /// A symbol has a version of its own (`name@version`) that no node has.
     #[error("version node not found for symbol {0}")]
     UnknownVersion(String),
+}
+
+fn undefined(all: &[(String, String)]) -> String {
+    let lines = all.iter();
+    let lines = lines.map(|(symbol, node)| format!("{symbol}: undefined version: {node}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Versions that `.gnu.version` can tell apart: 15 bits, without 0 (local) and the base version.
@@ -158,6 +167,31 @@ impl Versions {
                 };
                 *versioned = with(b"@") || with(b"@@");
             }
+        }
+    }
+
+    /// Refuses nodes that make names global which nothing defines (bfd/elflink.c,
+    /// `bfd_elf_size_dynamic_sections`). Called behind [`note_versioned`](Self::note_versioned).
+    ///
+    /// # Errors
+    /// [`VersionError::Undefined`].
+    pub(crate) fn require_defined(
+        &self,
+        is_defined: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), VersionError> {
+        let mut all = Vec::new();
+        for node in &self.nodes {
+            for (name, &is_versioned) in &node.globals.names {
+                if !is_versioned && !is_defined(name) {
+                    let name = String::from_utf8_lossy(name).into_owned();
+                    all.push((name, node.name.clone()));
+                }
+            }
+        }
+        all.sort_unstable();
+        match all.is_empty() {
+            true => Ok(()),
+            false => Err(VersionError::Undefined(all)),
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Bindings {
     symbolic: Symbolic,
     export_dynamic: bool,
     /// Whether undefined weak symbols are 0 for good.
-    has_no_loader: bool,
+    has_zeros: bool,
     /// Whether a version script makes the global local, or it is the linker's own.
     forced_local: IdVec<GlobalId, bool>,
     /// Whether it is undefined and yet the beginning or end of a section (`__start_NAME`).
@@ -30,13 +30,15 @@ pub(super) struct Bindings {
     /// Each global's entry of `.gnu.version`.
     pub entries: IdVec<GlobalId, u16>,
     has_indirect: bool,
+    /// Weak symbols that nothing defines and that a loader is asked for.
+    asked_of_loader: Vec<GlobalId>,
 }
 
 impl Bindings {
     /// Asks the version scripts about every symbol.
     ///
     /// # Errors
-    /// Symbols whose version no script has.
+    /// Symbols whose version no script has, and with `--no-undefined-version` those that nothing defines.
     pub(super) fn new(
         resolved: &Resolved<'_>,
         options: &Options,
@@ -49,12 +51,14 @@ impl Bindings {
             kind: options.output_kind,
             symbolic: options.symbolic,
             export_dynamic: options.export_dynamic,
-            has_no_loader: !is_dynamic(options)
+            has_zeros: !is_dynamic(options)
+                || options.dynamic_undefined_weak == Some(false)
                 || options.output_kind == OutputKind::Pie
                     && options.dynamic_linker == DynamicLinker::None,
             forced_local: IdVec::filled(false, count),
             is_section_bound: IdVec::default(),
             entries: IdVec::filled(1, count),
+            asked_of_loader: Vec::new(),
             has_indirect: resolved.objects.iter().any(|it| it.rarities.indirect),
         };
         for global in resolved.globals.iter() {
@@ -70,10 +74,14 @@ impl Bindings {
         if !is_dynamic(options) || versions.is_empty() {
             return Ok(bindings);
         }
-        versions.note_versioned(|name| {
+        let is_name_defined = |name: &[u8]| {
             let global = resolved.global(name);
             global.is_some_and(|id| is_defined(&resolved.globals[id]))
-        });
+        };
+        versions.note_versioned(is_name_defined);
+        if options.no_undefined_version {
+            versions.require_defined(is_name_defined)?;
+        }
         for (id, global) in resolved.globals.iter_ids() {
             if is_defined(global) {
                 let assigned = versions.assign(global.name)?;
@@ -82,6 +90,17 @@ impl Bindings {
             }
         }
         Ok(bindings)
+    }
+
+    /// Notes which symbols a loader is asked for: a program that may be loaded anywhere lists those that
+    /// nothing defines (bfd/elfxx-x86.c, `elf_x86_allocate_dynrelocs`).
+    pub(super) fn note_asked(&mut self, resolved: &Resolved<'_>, mut asked: Vec<GlobalId>) {
+        asked.retain(|&id| {
+            let definition = resolved.globals[id].definition;
+            self.kind == OutputKind::Pie && definition == Definition::Undefined { weak: true }
+        });
+        asked.sort_unstable();
+        self.asked_of_loader = asked;
     }
 
     /// Makes the hidden ones of `called`, which relocations ask a PLT entry for, local in a
@@ -110,15 +129,19 @@ impl Bindings {
         let is_local = is_defined(global) && self.is_local(id, global.other);
         // A symbol that the script assigns is for others, even if nothing but the script mentions it
         // (bfd/elflink.c, `bfd_elf_record_link_assignment`).
+        if self.has_zeros && self.is_zero(global) {
+            return false;
+        }
         let is_mentioned = !global.script_only || global.definition == Definition::Script;
-        exports && !is_local && is_mentioned
+        let is_asked = self.asked_of_loader.binary_search(&id).is_ok();
+        exports && !is_local && is_mentioned || is_asked
     }
 
     /// Whether references to a global go to the output's own definition.
     pub(super) fn is_bound(&self, id: GlobalId, global: &Global<'_>) -> bool {
         if !is_defined(global) {
             return self.is_section_bound[id]
-                || self.kind != OutputKind::Shared && self.is_zero(global)
+                || (self.kind != OutputKind::Shared || self.has_zeros) && self.is_zero(global)
                 || is_hidden(global.other);
         }
         let is_function = global.symbol_type == elf::STT_FUNC.0;
@@ -145,7 +168,7 @@ impl Bindings {
 
     fn is_zero(&self, global: &Global<'_>) -> bool {
         matches!(global.definition, Definition::Undefined { weak: true })
-            && (self.has_no_loader || global.other & 3 != 0)
+            && (self.has_zeros || global.other & 3 != 0)
     }
 
     /// What a relocation needs to know of symbol `index` of `object`.

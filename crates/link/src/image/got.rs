@@ -492,6 +492,21 @@ impl Got {
         self.slots.iter().filter(needs_one).count() as u64
     }
 
+    /// The globals that a loader is asked for by name; some more than once.
+    pub(super) fn asked_of_loader(&self, rules: Rules<'_, '_>) -> Vec<GlobalId> {
+        let sites = self.sites.iter().filter_map(|site| {
+            let (object, _) = rules.resolved.section_place(site.section);
+            let is_named = matches!(site.fate, Fate::Symbolic(_));
+            let global = rules.resolved.global_of(object, site.relocation.symbol);
+            global.filter(|_| is_named)
+        });
+        let slots = self.slots.iter().filter_map(|key| match key.owner {
+            SlotOwner::Global(id) => Some(id).filter(|_| !slot_target(key.owner, rules).is_bound),
+            SlotOwner::Local(..) | SlotOwner::Module => None,
+        });
+        sites.chain(slots).chain(self.plt.functions()).collect()
+    }
+
     /// Whether there are slots about thread-local variables.
     pub(super) fn has_thread_slots(&self) -> bool {
         self.slots.iter().any(|key| key.kind != Slot::Address)

@@ -83,6 +83,8 @@ impl Plan {
             bindings: &bindings,
         };
         let (got, mut sizes) = Got::plan(rules, &made, placements, &unwind);
+        let asked = got.asked_of_loader(rules);
+        bindings.note_asked(resolved, asked);
         let mut dynamic = None;
         if is_dynamic(options) {
             let (link, more) = DynamicLink::plan(&PlanInput {

@@ -1,4 +1,4 @@
-//! Calls of functions that a shared object leaves to others, or lets others replace: each such function has
+//! Calls of functions that an output leaves to others, or lets others replace: each such function has
 //! an entry in `.plt`, a slot behind the reserved words of `.got.plt`, and a relocation in `.rela.plt`.
 //!
 //! Source: bfd/elfxx-x86.c (elf_x86_allocate_dynrelocs, _bfd_x86_elf_adjust_dynamic_symbol);
@@ -10,13 +10,12 @@ use klink_arch::PltPlace;
 
 use super::contents::MadeContents;
 use super::got::{Rules, SlotOwner, order_owners};
-use super::made_sections::{MadePart, MadeSections};
+use super::made_sections::{MadePart, MadeSections, is_dynamic};
 use super::values::Values;
 use crate::dynamic::encode::Form;
 use crate::dynamic::relocations::{self, DynamicRelocation};
 use crate::error::{LinkError, Result};
 use crate::id::{GlobalId, SectionId};
-use crate::options::OutputKind;
 
 /// The table.
 #[derive(Default)]
@@ -44,7 +43,7 @@ impl Plt {
         };
         let dynamic = rules.arch.dynamic.as_ref();
         let has_table = dynamic.is_some_and(|dynamic| dynamic.plt.is_some());
-        if !has_table || rules.options.output_kind != OutputKind::Shared {
+        if !has_table || !is_dynamic(rules.options) {
             return Self::default();
         }
         let wanted = called.iter().filter(is_wanted);
@@ -74,6 +73,11 @@ impl Plt {
     /// Whether there is an entry.
     pub(super) fn is_used(&self) -> bool {
         !self.functions.is_empty()
+    }
+
+    /// The functions, in order.
+    pub(super) fn functions(&self) -> impl Iterator<Item = GlobalId> + '_ {
+        self.functions.iter().copied()
     }
 
     /// How many slots there are.

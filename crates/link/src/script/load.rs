@@ -594,8 +594,10 @@ impl Loader<'_> {
         match (inside, path.to_str()) {
             (Some(inside), Some(text)) => {
                 let inside = &text[text.len() - inside.len()..];
-                let root = self.options.sysroot.as_deref().unwrap_or(Path::new("/"));
-                root.join(inside.trim_start_matches('/'))
+                match self.options.sysroot.as_deref() {
+                    Some(root) => root.join(inside.trim_start_matches('/')),
+                    None => PathBuf::from(inside),
+                }
             }
             _ => path.to_path_buf(),
         }

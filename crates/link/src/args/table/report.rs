@@ -97,8 +97,12 @@ pub(super) const ROWS: &[Row] = &[
         "print this text",
         Flag(|parser| parser.print = Some(Print::Help)),
     ),
+    row(
+        "--print-sysroot",
+        "print the folder of --sysroot",
+        Flag(|parser| parser.print = Some(Print::Sysroot)),
+    ),
     later("--cref", Nothing),
     later("--print-output-format", Nothing),
-    later("--print-sysroot", Nothing),
     later("--error-handling-script", Value),
 ];

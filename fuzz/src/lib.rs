@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use klink_link::{Input, InputName, LinkError, Options, OutputKind};
+use klink_link::{Input, LinkError, Options, OutputKind};
 
 /// The symbols that say where the parts of a kernel's table are, as the target `kallsyms` takes their
 /// offsets.
@@ -49,16 +49,6 @@ pub fn put(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// An input as the command line names it.
-pub fn input(path: PathBuf) -> Input {
-    Input {
-        name: InputName::File(path),
-        whole_archive: false,
-        format: klink_link::InputFormat::Default,
-        group: None,
-    }
-}
-
 /// Options of `ld.klink -r` on one thread, with a script shorter than the built-in one: parsing that
 /// would take most of the time. The `script` target starts from the built-in one.
 pub fn options(inputs: Vec<Input>) -> Options {
@@ -92,7 +82,7 @@ pub fn is_refused(case: &case::Case<'_>) -> bool {
 pub fn link(options: &Options) {
     match klink_link::link_in_memory(options) {
         Ok((_, output)) => {
-            let again = self::options(vec![input(put("again.o", &output))]);
+            let again = self::options(vec![Input::file(put("again.o", &output))]);
             if let Err(
                 error @ (LinkError::Malformed { .. }
                 | LinkError::UnknownFormat { .. }

@@ -12,11 +12,11 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         "more.o",
         include_bytes!("../../crates/link/tests/data/more.o"),
     );
-    let needing = klink_fuzz::input(klink_fuzz::put(
+    let needing = klink_link::Input::file(klink_fuzz::put(
         "x86_64.o",
         include_bytes!("../../crates/link/tests/data/x86_64.o"),
     ));
-    let mut archive = klink_fuzz::input(klink_fuzz::put("lib.a", data));
+    let mut archive = klink_link::Input::file(klink_fuzz::put("lib.a", data));
     klink_fuzz::link(&klink_fuzz::options(vec![needing.clone(), archive.clone()]));
     archive.whole_archive = true;
     klink_fuzz::link(&klink_fuzz::options(vec![needing, archive]));

@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     let flag = |bit: u32| case.flags >> bit & 1 == 1;
     let mut inputs = Vec::new();
     for (number, file) in case.files.iter().enumerate() {
-        let mut input = klink_fuzz::input(klink_fuzz::put(&format!("{number}.o"), file));
+        let mut input = klink_link::Input::file(klink_fuzz::put(&format!("{number}.o"), file));
         input.whole_archive = flag(0);
         inputs.push(input);
     }

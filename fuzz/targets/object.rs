@@ -6,7 +6,7 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 
 fuzz_target!(|data: &[u8]| {
     let path = klink_fuzz::put("one.o", data);
-    klink_fuzz::link(&klink_fuzz::options(vec![klink_fuzz::input(path)]));
+    klink_fuzz::link(&klink_fuzz::options(vec![klink_link::Input::file(path)]));
 });
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {

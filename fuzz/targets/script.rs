@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         "hppa.o",
         include_bytes!("../../crates/link/tests/data/hppa.o"),
     );
-    let mut options = klink_fuzz::options(vec![klink_fuzz::input(object)]);
+    let mut options = klink_fuzz::options(vec![klink_link::Input::file(object)]);
     options.scripts = vec![klink_fuzz::put("fuzz.lds", data).into()];
     klink_fuzz::link(&options);
     options.module = Some(Default::default());

@@ -492,6 +492,18 @@ pub struct Input {
     pub group: Option<u32>,
 }
 
+impl Input {
+    /// A file as a command line names it that has no options before it.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: InputName::File(path.into()),
+            whole_archive: false,
+            format: InputFormat::Default,
+            group: None,
+        }
+    }
+}
+
 /// What is taken from an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InputFormat {

@@ -2,9 +2,9 @@
 //! changed, and each error says what is wrong.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use klink_link::{Input, InputName, ModuleOptions, Options, OutputKind};
+use klink_link::{Input, ModuleOptions, Options, OutputKind};
 
 /// ELF gABI chapter 4: offsets and widths in `Elf64_Shdr`.
 const TYPE: (usize, usize) = (4, 4);
@@ -14,15 +14,6 @@ const FLAGS: (usize, usize) = (8, 8);
 const LINK: (usize, usize) = (40, 4);
 const INFO: (usize, usize) = (44, 4);
 const ALIGN: (usize, usize) = (48, 8);
-
-fn input(path: PathBuf) -> Input {
-    Input {
-        name: InputName::File(path),
-        whole_archive: false,
-        format: klink_link::InputFormat::Default,
-        group: None,
-    }
-}
 
 /// A little-endian ELF64 object whose numbers can be changed.
 struct Object(Vec<u8>);
@@ -94,7 +85,7 @@ impl Object {
         let path = folder.path().join("absurd.o");
         fs::write(&path, &self.0).unwrap();
         let output = folder.path().join("out.o");
-        let mut inputs = vec![input(path)];
+        let mut inputs = vec![Input::file(path)];
         inputs.extend(options.inputs.iter().cloned());
         let options = Options {
             inputs,
@@ -257,7 +248,7 @@ fn a_section_is_about_one_of_its_own_object() {
             .with(".data", FLAGS, ALLOC_AND_LINK_ORDER)
             .with(".data", LINK, link);
         let _ = object.link_with(Options {
-            inputs: vec![input(other.clone())],
+            inputs: vec![Input::file(other.clone())],
             allow_multiple_definition: true,
             no_inhibit_exec: true,
             ..Options::default()

@@ -9,10 +9,10 @@ mod mutate;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use klink_link::{BuildId, DiscardLocals, Input, InputName, ModuleOptions, Options, OutputKind};
+use klink_link::{BuildId, DiscardLocals, Input, ModuleOptions, Options, OutputKind};
 use mutate::Random;
 
 /// More than any damaged input of a few kilobytes may become: the padding that is allowed, and some.
@@ -26,15 +26,6 @@ fn data(name: &str) -> Vec<u8> {
         .join("tests/data")
         .join(name);
     fs::read(path).unwrap()
-}
-
-fn input(path: PathBuf) -> Input {
-    Input {
-        name: InputName::File(path),
-        whole_archive: false,
-        format: klink_link::InputFormat::Default,
-        group: None,
-    }
 }
 
 /// A folder with the file under test in it.
@@ -61,13 +52,13 @@ impl Bench {
         }
         bench
             .others
-            .push(input(bench.folder.path().join("x86_64.o")));
+            .push(Input::file(bench.folder.path().join("x86_64.o")));
         bench
     }
 
     fn options(&self) -> Options {
         let mut inputs = self.others.clone();
-        inputs.push(input(self.folder.path().join(self.name)));
+        inputs.push(Input::file(self.folder.path().join(self.name)));
         // A script shorter than the built-in one, which would take most of the time to parse.
         let script = self.folder.path().join("short.lds");
         fs::write(&script, "SECTIONS { .text 0 : { *(.text) } }").unwrap();
@@ -380,7 +371,7 @@ fn scripts_and_response_files_that_name_each_other_end() {
     .unwrap();
     for (script, expected) in [("0.lds", "more scripts"), ("self.lds", "too deeply")] {
         let options = Options {
-            inputs: vec![input(path("hppa.o"))],
+            inputs: vec![Input::file(path("hppa.o"))],
             scripts: vec![path(script).into()],
             output_kind: OutputKind::Relocatable,
             ..Options::default()
@@ -411,7 +402,7 @@ fn files_that_are_no_files_are_refused() {
         &folder.path().join("missing.o"),
     ] {
         let options = Options {
-            inputs: vec![input(path.to_path_buf())],
+            inputs: vec![Input::file(path.to_path_buf())],
             output_kind: OutputKind::Relocatable,
             ..Options::default()
         };

@@ -139,12 +139,7 @@ impl Example {
     }
 
     fn options(&self, kind: Kind, script: PathBuf, output: PathBuf) -> link::Options {
-        let inputs = self.paths.iter().map(|path| link::Input {
-            name: link::InputName::File(path.clone()),
-            whole_archive: false,
-            format: klink_link::InputFormat::Default,
-            group: None,
-        });
+        let inputs = self.paths.iter().map(link::Input::file);
         link::Options {
             inputs: inputs.collect(),
             output: Some(output),

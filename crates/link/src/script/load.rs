@@ -307,12 +307,7 @@ impl Loader<'_> {
             }
             self.names.push(file.name.clone());
             self.pending.push(Pending {
-                input: Input {
-                    name: InputName::File(PathBuf::from(&file.name)),
-                    whole_archive: false,
-                    format: InputFormat::Default,
-                    group: None,
-                },
+                input: Input::file(&file.name),
                 from: Some((file.source, file.span, PathBuf::new())),
                 depth: 0,
                 number: usize::MAX,

@@ -38,12 +38,7 @@ impl Bench {
 
     fn input(mut self, name: &str) -> Self {
         let path = self.path(name);
-        self.options.inputs.push(Input {
-            name: InputName::File(path),
-            whole_archive: false,
-            format: crate::options::InputFormat::Default,
-            group: None,
-        });
+        self.options.inputs.push(Input::file(path));
         self
     }
 

@@ -63,6 +63,22 @@ struct Row {
     align: u64,
 }
 
+const fn row(
+    part: MadePart,
+    name: &'static str,
+    section_type: elf::SectionType,
+    flags: u64,
+    align: u64,
+) -> Row {
+    Row {
+        part,
+        name,
+        section_type,
+        flags,
+        align,
+    }
+}
+
 const READ: u64 = elf::SHF_ALLOC.0;
 const WRITE: u64 = elf::SHF_ALLOC.0 | elf::SHF_WRITE.0;
 const CODE: u64 = elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0;
@@ -152,13 +168,6 @@ impl MadeSections {
     fn add_dynamic(&mut self, resolved: &mut Resolved<'_>, options: &Options, arch: &Arch) {
         let word = Sizes::of(arch.class).word;
         let is_program = options.output_kind == OutputKind::Pie;
-        let row = |part, name, section_type, flags, align| Row {
-            part,
-            name,
-            section_type,
-            flags,
-            align,
-        };
         let rela = dynamic_addends(arch) == Addends::Rela;
         let (table, plt, bss, relro) = match rela {
             true => (elf::SHT_RELA, ".rela.plt", ".rela.bss", ".rela.data.rel.ro"),
@@ -239,37 +248,34 @@ impl MadeSections {
             return;
         }
         let word = Sizes::of(arch.class).word;
-        let row = |part, name, section_type, flags| Row {
-            part,
-            name,
-            section_type,
-            flags,
-            align: word,
-        };
         let (table, of_got, of_plt, of_resolvers) = match dynamic_addends(arch) {
             Addends::Rela => (elf::SHT_RELA, ".rela.got", ".rela.iplt", ".rela.ifunc"),
             Addends::Rel => (elf::SHT_REL, ".rel.got", ".rel.iplt", ".rel.ifunc"),
         };
         let bits = elf::SHT_PROGBITS;
         let mut rows = vec![
-            row(MadePart::GotRelocations, of_got, table, READ),
-            row(MadePart::Got, ".got", bits, WRITE),
-            row(MadePart::GotPlt, ".got.plt", bits, WRITE),
+            row(MadePart::GotRelocations, of_got, table, READ, word),
+            row(MadePart::Got, ".got", bits, WRITE, word),
+            row(MadePart::GotPlt, ".got.plt", bits, WRITE, word),
         ];
         if is_dynamic(options) {
-            rows.push(row(MadePart::Unused, of_resolvers, table, READ));
+            rows.push(row(MadePart::Unused, of_resolvers, table, READ, word));
             if !options.no_generated_unwind_info {
-                rows.push(row(MadePart::Unused, ".eh_frame", bits, READ));
+                rows.push(row(MadePart::Unused, ".eh_frame", bits, READ, word));
             }
         }
         // GNU ld has a PLT for the purpose in a position-independent output, and no such sections.
         let has_indirect = || resolved.objects.iter().any(|it| it.rarities.indirect);
         if !is_dynamic(options) || has_indirect() {
-            let mut stubs = row(MadePart::IndirectStubs, ".iplt", bits, CODE);
-            stubs.align = 1;
-            rows.push(stubs);
-            rows.push(row(MadePart::IndirectRelocations, of_plt, table, READ));
-            rows.push(row(MadePart::IndirectSlots, ".igot.plt", bits, WRITE));
+            rows.push(row(MadePart::IndirectStubs, ".iplt", bits, CODE, 1));
+            rows.push(row(
+                MadePart::IndirectRelocations,
+                of_plt,
+                table,
+                READ,
+                word,
+            ));
+            rows.push(row(MadePart::IndirectSlots, ".igot.plt", bits, WRITE, word));
         }
         self.push_rows(resolved, &rows);
         self.define_start(resolved, MadePart::GotPlt, got.symbol.as_bytes());
@@ -279,17 +285,10 @@ impl MadeSections {
     /// for others too (bfd/elf32-hppa.c, `elf32_hppa_create_dynamic_sections`).
     fn add_own_got(&mut self, resolved: &mut Resolved<'_>, got: GotTable, arch: &Arch) {
         let word = Sizes::of(arch.class).word;
-        let row = |part, name, section_type, flags| Row {
-            part,
-            name,
-            section_type,
-            flags,
-            align: word,
-        };
         let (bits, table) = (elf::SHT_PROGBITS, elf::SHT_RELA);
         let rows = [
-            row(MadePart::GotRelocations, ".rela.got", table, READ),
-            row(MadePart::Got, ".got", bits, WRITE),
+            row(MadePart::GotRelocations, ".rela.got", table, READ, word),
+            row(MadePart::Got, ".got", bits, WRITE, word),
         ];
         self.push_rows(resolved, &rows);
         let name = got.symbol.as_bytes();

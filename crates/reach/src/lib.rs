@@ -92,10 +92,11 @@ pub fn solve(problem: &Problem<'_>) -> Result<Answer, ReachError> {
     {
         if walk.sees_reach(&best.layout) {
             improve(&graph, &mut walk, &effort, &mut best);
-        } else if let Some(sampler) = Sampler::new(&graph)
+        } else if let Some(mut sampler) = Sampler::new(&graph)
             && sampler.sees_reach(&best.layout)
         {
-            sample(&graph, &sampler, &effort, &mut best);
+            arrange(&graph, &effort, &mut best);
+            sample(&graph, &mut sampler, &effort, &mut best);
         }
     }
     lean(&graph, &mut best);
@@ -139,9 +140,9 @@ struct Effort {
     measured: u32,
     /// Moves proposed for each section and epoch.
     steps_per_unit: u32,
-    /// In a text of many reaches: from how many orders it starts, how often each is cut anew, and
+    /// In a text of many reaches: how many orders are made anew; how often the best is cut anew, and
     /// passes for each time.
-    starts: u32,
+    arranged: u32,
     cuts: u32,
     passes_per_cut: u32,
 }
@@ -154,7 +155,7 @@ impl Effort {
                 warm: 3,
                 measured: 1,
                 steps_per_unit: 1,
-                starts: 2,
+                arranged: 2,
                 cuts: 8,
                 passes_per_cut: 3,
             }),
@@ -162,7 +163,7 @@ impl Effort {
                 warm: 6,
                 measured: 6,
                 steps_per_unit: 32,
-                starts: 4,
+                arranged: 16,
                 cuts: 40,
                 passes_per_cut: 30,
             }),
@@ -191,25 +192,34 @@ fn improve(graph: &Graph<'_>, walk: &mut Walk<'_>, effort: &Effort, best: &mut P
     }
 }
 
-/// Looks for better orders of a text of many reaches, from several that are made anew.
-fn sample(graph: &Graph<'_>, sampler: &Sampler<'_>, effort: &Effort, best: &mut Placement) {
-    let sequences: Vec<u32> = (0..effort.starts).collect();
-    let sampled = |&sequence: &u32| {
-        let mut sampler = sampler.with_chances(sequence);
-        let order = arrange::arrange(graph, sequence);
-        let mut order = order.unwrap_or_else(|| best.order.clone());
-        for cut in 0..effort.cuts {
-            let layout = Layout::new(graph, &order, best.layout.rooms().to_vec());
-            let done = |cut: u32| cut as f32 / effort.cuts as f32;
-            let progress = (done(cut), done(cut + 1));
-            order = sampler.epoch(&order, &layout, effort.passes_per_cut, progress);
-        }
-        islands::place(graph, order, Lean::Middle)
+/// Makes orders of a text of many reaches anew, since what is good for hundreds of sections at once
+/// is not found by moving them one by one.
+fn arrange(graph: &Graph<'_>, effort: &Effort, best: &mut Placement) {
+    let sequences: Vec<u32> = (0..effort.arranged).collect();
+    let arranged = |&sequence: &u32| {
+        let order = arrange::arrange(graph, sequence)?;
+        Some(islands::place(graph, order, Lean::Middle))
     };
-    for found in work::each(&sequences, &sampled) {
+    let found = work::each(&sequences, &arranged).into_iter().flatten();
+    for found in found {
         if found.cost() < best.cost() {
             *best = found;
         }
+    }
+}
+
+/// Looks for a better order of a text of many reaches.
+fn sample(graph: &Graph<'_>, sampler: &mut Sampler<'_>, effort: &Effort, best: &mut Placement) {
+    let (mut order, mut layout) = (best.order.clone(), best.layout.clone());
+    for cut in 0..effort.cuts {
+        let done = |cut: u32| cut as f32 / effort.cuts as f32;
+        let progress = (done(cut), done(cut + 1));
+        order = sampler.epoch(&order, &layout, effort.passes_per_cut, progress);
+        layout = Layout::new(graph, &order, layout.rooms().to_vec());
+    }
+    let found = islands::place(graph, order, Lean::Middle);
+    if found.cost() < best.cost() {
+        *best = found;
     }
 }
 

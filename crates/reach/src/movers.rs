@@ -5,7 +5,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// The units that may move, and those among which they do.
-#[derive(Clone)]
 pub(crate) struct Movers {
     /// The units that are in a run with others.
     pub(crate) units: Vec<UnitId>,
@@ -40,7 +39,6 @@ impl Movers {
 }
 
 /// Pseudo-random numbers (xorshift64*), the same in each run: equal problems have equal answers.
-#[derive(Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {

@@ -1,5 +1,5 @@
-//! A better order for a text of many reaches, such as a kernel's, in some tenths of a second: from
-//! the one that `arrange` makes, with single units moved.
+//! A better order for a text of many reaches, such as a kernel's, in some tenths of a second: the
+//! input's, or one that `arrange` makes, with single units moved.
 //!
 //! Random moves, which `order` proposes, are mostly bad ones there: a section has one or two bins
 //! of a hundred where it saves stubs. So this asks for all bins at once. A stub that is needed
@@ -42,7 +42,6 @@ const WEIGHTS: usize = 16 * STEPS_PER_HALF;
 type Groups = Vec<(i32, i32)>;
 
 /// One target that is called from other units than its own.
-#[derive(Clone)]
 struct Aim {
     /// Where it is.
     home: Home,
@@ -71,7 +70,6 @@ enum Home {
 }
 
 /// The state of the walk.
-#[derive(Clone)]
 pub(crate) struct Sampler<'a> {
     graph: &'a Graph<'a>,
     aims: Vec<Aim>,
@@ -127,14 +125,6 @@ impl<'a> Sampler<'a> {
         }
         sampler.counts = vec![0; sampler.aims.len() * BINS];
         Some(sampler)
-    }
-
-    /// The same walk with other chances.
-    pub(crate) fn with_chances(&self, sequence: u32) -> Self {
-        Self {
-            random: Random::new(sequence),
-            ..self.clone()
-        }
     }
 
     fn add_aim(&mut self, target: TargetId) {

@@ -107,6 +107,15 @@ fn what_belongs_together_comes_together() {
 }
 
 #[test]
+fn an_order_that_is_good_already_is_the_one_to_start_from() {
+    // Half of the calls go to functions nearby.
+    let program = support::program(12_000, 7 << 20, 256 << 10);
+    let keep = stubs(&program.clone().reordered(Reorder::Keep));
+    let quick = stubs(&program.reordered(Reorder::Quick));
+    assert!(quick * 100 < keep * 80, "{quick} of {keep}");
+}
+
+#[test]
 fn the_same_image_has_the_same_answer() {
     let image = image(4_000, 5 << 20, 256 << 10, 100).reordered(Reorder::Quick);
     assert_eq!(solve(&image.problem()), solve(&image.problem()));
@@ -115,9 +124,10 @@ fn the_same_image_has_the_same_answer() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
+    // With fewer branches there are fewer functions, so large that their middle reaches nothing.
     #[test]
     fn images_are_answered_soundly(
-        branches in 200u32..3000,
+        branches in 600u32..3000,
         reaches in 8u64..24,
         run in 3usize..200,
     ) {

@@ -138,11 +138,12 @@ pub(crate) fn link<'a, T>(
 
     // A kernel's table of its symbols moves them: it and the layout settle each other.
     let needed = entry::needed(options, sources, &resolved);
-    let list_symbols = |layout: &ImageLayout<'_>, earlier: Option<SymbolTable>| {
+    let list_symbols = |values: &Values<'_, '_>, earlier: Option<SymbolTable>| {
+        let layout = values.layout();
         let input = symtab::TableInput {
             resolved: &resolved,
             layout,
-            values: &Values::new(&resolved, layout),
+            values,
             arch,
             options,
             bindings: &plan.bindings,
@@ -155,7 +156,11 @@ pub(crate) fn link<'a, T>(
             None => symtab::build(&input),
         }
     };
-    let kallsyms = kallsyms.map(|object| object.settle(&mut layouter, list_symbols));
+    let list_again = |layout: &ImageLayout<'_>, earlier| {
+        let values = Values::new(&resolved, layout);
+        list_symbols(&values, earlier)
+    };
+    let kallsyms = kallsyms.map(|object| object.settle(&mut layouter, list_again));
     let (kallsyms, listed) = kallsyms.transpose()?.unzip();
     if kallsyms.is_some() {
         clock.lap("settle kallsyms");
@@ -164,7 +169,7 @@ pub(crate) fn link<'a, T>(
     let layout = layouter.finish()?;
     let values = Values::new(&resolved, &layout);
     cross_refs::check(sources, &resolved, &layout, &values)?;
-    let symbols = listed.unwrap_or_else(|| list_symbols(&layout, None));
+    let symbols = listed.unwrap_or_else(|| list_symbols(&values, None));
     clock.lap("list symbols");
     if let Some(destination) = &options.system_map {
         let version = KernelVersion::find(options, &resolved)?;

@@ -82,6 +82,11 @@ impl<'a, 'l> Values<'a, 'l> {
         values
     }
 
+    /// What the values are of.
+    pub(super) fn layout(&self) -> &'l ImageLayout<'a> {
+        self.layout
+    }
+
     /// The value of a global.
     #[inline]
     pub(super) fn global(&self, id: GlobalId) -> SymbolValue {

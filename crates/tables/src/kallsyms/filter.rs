@@ -170,31 +170,29 @@ impl Filter {
     /// nothing, as in `scripts/kallsyms.c`.
     #[must_use]
     pub fn new<'a>(format: &Format, symbols: impl IntoIterator<Item = MappedSymbol<'a>>) -> Self {
-        let mut filter = Self {
-            version: format.version,
-            all_symbols: format.all_symbols,
-            text: (0, 0),
-            init_text: (0, 0),
-            percpu: (u64::MAX, 0),
-        };
+        // Of per-CPU symbols, a range that holds nothing.
+        let mut bounds = [0, 0, 0, 0, u64::MAX, 0];
         for symbol in symbols {
-            if !symbol.name.starts_with(b"_") {
-                continue;
-            }
-            let bound = match symbol.name {
-                b"_stext" => &mut filter.text.0,
-                b"_etext" => &mut filter.text.1,
-                b"_sinittext" => &mut filter.init_text.0,
-                b"_einittext" => &mut filter.init_text.1,
-                b"__per_cpu_start" => &mut filter.percpu.0,
-                b"__per_cpu_end" => &mut filter.percpu.1,
-                _ => continue,
-            };
-            if may_be_kept(format.version, symbol.kind, symbol.name) {
-                *bound = symbol.address;
+            if let Some(number) = bound(symbol.name)
+                && may_be_kept(format.version, symbol.kind, symbol.name)
+            {
+                bounds[number] = symbol.address;
             }
         }
-        filter
+        let [text, text_end, init_text, init_text_end, percpu, percpu_end] = bounds;
+        Self {
+            version: format.version,
+            all_symbols: format.all_symbols,
+            text: (text, text_end),
+            init_text: (init_text, init_text_end),
+            percpu: (percpu, percpu_end),
+        }
+    }
+
+    /// Whether a symbol says where a range begins or ends: [`new`](Self::new) needs no others.
+    #[must_use]
+    pub fn is_bound(symbol: &MappedSymbol<'_>) -> bool {
+        bound(symbol.name).is_some()
     }
 
     /// Whether a symbol belongs into the table. One may be in `System.map` and not in the table.
@@ -228,6 +226,23 @@ impl Filter {
         self.is_in_text(address)
             && (address != self.text.1 || name == b"_etext")
             && (address != self.init_text.1 || name == b"_einittext")
+    }
+}
+
+/// Where the ranges of a filter begin and end.
+const BOUNDS: [&[u8]; 6] = [
+    b"_stext",
+    b"_etext",
+    b"_sinittext",
+    b"_einittext",
+    b"__per_cpu_start",
+    b"__per_cpu_end",
+];
+
+fn bound(name: &[u8]) -> Option<usize> {
+    match name.first() {
+        Some(b'_') => BOUNDS.iter().position(|bound| *bound == name),
+        _ => None,
     }
 }
 

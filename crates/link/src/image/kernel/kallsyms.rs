@@ -158,9 +158,9 @@ impl KallsymsObject {
         symbols: &'s SymbolTable,
         outputs: &'s Outputs<'_>,
     ) -> Vec<(Symbol<'s>, u64)> {
-        let all = listed(symbols, outputs, |_| true);
-        let filter = Filter::new(&self.format, all.iter().copied());
-        let kept = all.par_iter().filter(|symbol| filter.keeps(symbol));
+        let bounds: Vec<_> = listed(symbols, outputs).filter(Filter::is_bound).collect();
+        let filter = Filter::new(&self.format, bounds);
+        let kept = listed(symbols, outputs).filter(|symbol| filter.keeps(symbol));
         let named = kept.map(|symbol| {
             let kept = Symbol {
                 kind: symbol.kind,

@@ -8,13 +8,11 @@ use crate::id::{IdVec, OutputId};
 use crate::output::Outputs;
 use crate::symtab::{OutputPlace, SymbolTable};
 
-/// The symbols in the order of the symbol table, without those of sections and files, that are
-/// `wanted`.
+/// The symbols in the order of the symbol table, without those of sections and files.
 pub(super) fn listed<'s>(
     symbols: &'s SymbolTable,
     outputs: &Outputs<'_>,
-    wanted: impl Fn(&MappedSymbol<'s>) -> bool + Sync,
-) -> Vec<MappedSymbol<'s>> {
+) -> impl ParallelIterator<Item = MappedSymbol<'s>> + use<'s> {
     let mut letters: IdVec<OutputId, u8> = IdVec::default();
     for section in outputs.sections.iter() {
         let flags = section.file_flags();
@@ -27,7 +25,7 @@ pub(super) fn listed<'s>(
         };
         letters.push(class.letter());
     }
-    let listed = symbols.symbols.par_iter().filter_map(|symbol| {
+    symbols.symbols.par_iter().filter_map(move |symbol| {
         let (binding, kind) = (symbol.info >> 4, symbol.info & 0xf);
         if kind == elf::STT_SECTION.0 || kind == elf::STT_FILE.0 || symbol.name == 0 {
             return None;
@@ -38,7 +36,7 @@ pub(super) fn listed<'s>(
             OutputPlace::Common => SymbolPlace::Common,
             OutputPlace::Undefined | OutputPlace::Group(_) => SymbolPlace::Undefined,
         };
-        let symbol = MappedSymbol {
+        Some(MappedSymbol {
             kind: letter(&SymbolClass {
                 place,
                 weak: binding == elf::STB_WEAK.0,
@@ -49,8 +47,6 @@ pub(super) fn listed<'s>(
             }),
             name: symbols.strings.at(symbol.name),
             address: symbol.value,
-        };
-        wanted(&symbol).then_some(symbol)
-    });
-    listed.collect()
+        })
+    })
 }

@@ -28,7 +28,7 @@ pub(in crate::image) fn text(
 ) -> String {
     let form = version.form();
     let is_kept = |symbol: &MappedSymbol<'_>| in_system_map(form, symbol.kind, symbol.name);
-    let mut kept = listed(symbols, outputs, is_kept);
+    let mut kept: Vec<_> = listed(symbols, outputs).filter(is_kept).collect();
     kept.par_sort_by(|a, b| (a.address, a.name).cmp(&(b.address, b.name)));
     let digits = match class {
         Class::Elf32 => 8,

@@ -195,6 +195,8 @@ pub struct Options {
     // What is told.
     /// `-Map`, `-M`: where the map goes.
     pub print_map: Option<Destination>,
+    /// `--no-print-map-discarded`: the map does not list discarded input sections.
+    pub map_without_discarded: bool,
     /// `--map-json`: where the map as JSON goes.
     pub map_json: Option<Destination>,
     /// `--dependency-file`: a make rule that names all files that were read.

@@ -74,7 +74,8 @@ zeros:	.skip 24
 "#;
 
 /// Assembles the sources and links them with both.
-fn link(tools: &Tools, folder: &Path, arguments: &[&str]) {
+/// Links with both linkers; klink gets `own` too.
+fn link(tools: &Tools, folder: &Path, both: &[&str], own: &[&str]) {
     for (name, text) in [("s.lds", SCRIPT), ("a.s", A), ("b.s", B)] {
         fs::write(folder.join(name), text).unwrap();
     }
@@ -82,8 +83,8 @@ fn link(tools: &Tools, folder: &Path, arguments: &[&str]) {
         tools.assemble(folder, &format!("{name}.s"), &format!("{name}.o"));
     }
     tools.archive(folder, "rcs", &["b.a", "b.o"]);
-    let common = ["-T", "s.lds", "a.o", "b.a"];
-    let own = [&common[..], &["-o", "out", "-Map", "klink.map"], arguments].concat();
+    let common = [&["-T", "s.lds", "a.o", "b.a"], both].concat();
+    let own = [&common[..], &["-o", "out", "-Map", "klink.map"], own].concat();
     let output = klink(folder, &own);
     assert!(output.status.success(), "{}", errors(&output));
     let output = tools.link(
@@ -110,17 +111,19 @@ fn map_says_what_gnu_ld_says() {
         let Some(tools) = Tools::find(name) else {
             continue;
         };
-        let folder = tempfile::tempdir().unwrap();
-        link(tools, folder.path(), &[]);
-        let [ours, gnu] =
-            ["klink.map", "gnu.map"].map(|map| paragraphs(folder.path(), map).join("\n\n"));
-        // PA-RISC's ld has a file of its own for stubs.
-        let gnu: Vec<&str> = gnu
-            .lines()
-            .filter(|line| *line != "LOAD linker stubs")
-            .collect();
-        let ours: Vec<&str> = ours.lines().collect();
-        assert_eq!(ours, gnu, "{name}");
+        for both in [&[][..], &["--no-print-map-discarded"]] {
+            let folder = tempfile::tempdir().unwrap();
+            link(tools, folder.path(), both, &[]);
+            let [ours, gnu] =
+                ["klink.map", "gnu.map"].map(|map| paragraphs(folder.path(), map).join("\n\n"));
+            // PA-RISC's ld has a file of its own for stubs.
+            let gnu: Vec<&str> = gnu
+                .lines()
+                .filter(|line| *line != "LOAD linker stubs")
+                .collect();
+            let ours: Vec<&str> = ours.lines().collect();
+            assert_eq!(ours, gnu, "{name} {both:?}");
+        }
     }
 }
 
@@ -130,7 +133,7 @@ fn json_map_tells_where_inputs_are() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    link(tools, folder.path(), &["--map-json", "map.json"]);
+    link(tools, folder.path(), &[], &["--map-json", "map.json"]);
     let text = fs::read_to_string(folder.path().join("map.json")).unwrap();
     let map: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(map["entry"], "0x1000");
@@ -150,7 +153,7 @@ fn what_is_printed_is_what_gnu_ld_prints() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    link(tools, folder.path(), &[]);
+    link(tools, folder.path(), &[], &[]);
     let arguments = [
         "-T",
         "s.lds",

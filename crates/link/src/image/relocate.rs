@@ -5,6 +5,8 @@ use klink_arch::{
     Values as Formula,
 };
 
+use object::elf;
+
 use super::got::{Got, Rules};
 use super::layout::ImageLayout;
 use super::made_sections::is_dynamic;
@@ -207,12 +209,18 @@ impl<'a> Relocator<'a, '_> {
                 .arch
                 .got
                 .is_some_and(|got| got.is_baseless(bytes, relocation.offset as usize));
+        if is_baseless && input.is_left_to_loader {
+            return Err(self.baseless(section, relocation, row));
+        }
         let field = bytes
             .get_mut(relocation.offset as usize..)
             .unwrap_or_default();
         let target = self.values.of(object, relocation.symbol);
         match target {
-            SymbolValue::Undefined { weak: false } if input.unresolved == Unresolved::Error => {
+            SymbolValue::Undefined { weak: false }
+                if input.unresolved == Unresolved::Error
+                    || self.must_be_here(object, relocation.symbol) =>
+            {
                 return Err(Problem::Undefined(Reference {
                     section,
                     offset: relocation.offset,
@@ -450,6 +458,38 @@ impl<'a> Relocator<'a, '_> {
         self.bad(section, relocation, what)
     }
 
+    /// Whether nobody else may define a symbol, so that it is missed whatever the options say (bfd/elf-bfd.h,
+    /// `RELOC_FOR_GLOBAL_SYMBOL`).
+    fn must_be_here(&self, object: ObjectId, symbol: u32) -> bool {
+        let global = self.resolved.global_of(object, symbol);
+        global.is_some_and(|id| self.resolved.globals[id].other & 3 != elf::STV_DEFAULT.0)
+    }
+
+    /// Code that finds a slot at a fixed address, in an output that may be anywhere.
+    fn baseless(
+        &self,
+        section: SectionId,
+        relocation: &RawRelocation,
+        row: &Relocation,
+    ) -> Problem {
+        let (object, _) = self.resolved.section_place(section);
+        let symbol = self.symbol_name(object, relocation.symbol);
+        let what = format!(
+            "direct GOT relocation {} against `{symbol}' without base register can not be used when making \
+             a {}",
+            row.name,
+            self.output_name()
+        );
+        self.bad(section, relocation, what)
+    }
+
+    fn output_name(&self) -> &'static str {
+        match self.rules.options.output_kind {
+            OutputKind::Shared => "shared object",
+            _ => "PIE object",
+        }
+    }
+
     /// Whether a symbol that others define is none that a loader would be asked for.
     fn loses_symbol(&self, object: ObjectId, relocation: &RawRelocation, row: &Relocation) -> bool {
         let bindings = self.rules.bindings;
@@ -474,14 +514,14 @@ impl<'a> Relocator<'a, '_> {
     fn refused(&self, section: SectionId, relocation: &RawRelocation, row: &Relocation) -> Problem {
         let (object, _) = self.resolved.section_place(section);
         let symbol = self.symbol_name(object, relocation.symbol);
-        let (output, option) = match self.rules.options.output_kind {
-            OutputKind::Shared => ("shared object", "-fPIC"),
-            _ => ("PIE object", "-fPIE"),
+        let option = match self.rules.options.output_kind {
+            OutputKind::Shared => "-fPIC",
+            _ => "-fPIE",
         };
         let what = format!(
-            "relocation {} against `{symbol}' can not be used when making a {output}; recompile with \
-             {option}",
-            row.name
+            "relocation {} against `{symbol}' can not be used when making a {}; recompile with {option}",
+            row.name,
+            self.output_name()
         );
         self.bad(section, relocation, what)
     }

@@ -35,7 +35,6 @@ pub(super) const ROWS: &[Row] = &[
     ),
     ignored("--demangle --color-diagnostics", MaybeValue),
     ignored("--no-demangle", Nothing),
-    ignored("--print-map-discarded --no-print-map-discarded", Nothing),
     // How GNU ld does its work.
     ignored("-O", Value),
     ignored("-A --architecture", Value),

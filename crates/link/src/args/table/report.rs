@@ -20,6 +20,16 @@ pub(super) const ROWS: &[Row] = &[
         Flag(|parser| parser.options.print_map = Some(Destination::StandardOutput)),
     ),
     row(
+        "--no-print-map-discarded",
+        "leave discarded sections out of the map",
+        Flag(|parser| parser.options.map_without_discarded = true),
+    ),
+    row(
+        "--print-map-discarded",
+        "list them (the default)",
+        Flag(|parser| parser.options.map_without_discarded = false),
+    ),
+    row(
         "--dependency-file",
         "write a make rule that names all files that were read",
         Path("FILE", |parser, path| {

@@ -200,6 +200,9 @@ impl Map<'_, '_> {
     /// Input sections that are not in the output. Those inside KEEP are not told.
     fn discarded(&mut self) {
         let resolved = self.input.resolved;
+        if self.input.options.map_without_discarded {
+            return;
+        }
         let mut has_header = false;
         for id in discarded(self.input) {
             if !has_header {

@@ -334,7 +334,7 @@ fn stays_undefined(input: &TableInput<'_, '_>, id: GlobalId) -> bool {
     let is_weak = matches!(global.definition, Definition::Undefined { weak: true });
     !global.script_only && input.options.emit_relocations
         || !is_weak && input.needed.contains(&id)
-        || input.bindings.is_dynamic(id, global)
+        || global.definition != Definition::Script && input.bindings.is_dynamic(id, global)
 }
 
 /// The value of a symbol: of a thread-local variable, its offset (ELF gABI, `STT_TLS`).

@@ -60,6 +60,20 @@ impl Buffer {
         }
     }
 
+    /// Writes `bytes` to a place. A file can only say that the disk is full if it is written this way, and
+    /// not through its pages.
+    ///
+    /// # Errors
+    /// [`LinkError::Io`].
+    pub(crate) fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if let Memory::File(file, _) = &self.0 {
+            return file.write_at(bytes, offset);
+        }
+        let start = offset as usize;
+        self[start..start + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
     /// Calls `work` with each part, which is zero before, on several threads. Gives what it gave, in the
     /// order of the parts in the file.
     ///

@@ -69,7 +69,9 @@ impl Output<'_, '_> {
             entry: 0,
             flags: self.flags,
         };
-        file.write_headers(&header, &[], Encoder::new(self.arch, &mut bytes), self.arch);
+        for (offset, header) in file.headers(&header, &[], self.arch) {
+            bytes.put(offset, &header)?;
+        }
         self.fill(&file, &mut bytes)?;
         let build_id = self.build_id.and_then(|BuildIdNote { section, size }| {
             let output = self.layout.placements.output(section)?;

@@ -210,12 +210,13 @@ impl Image<'_, '_> {
             flags: self.flags,
         };
         let segments = &self.layout.segments.segments;
-        let out = Encoder::new(self.arch, bytes);
-        file.write_headers(&header, segments, out, self.arch);
         // A digest of digests, so that each is taken while its part is in the processor's cache.
         let is_wanted = self.options.build_id.is_digest();
         let mut digest = Hasher::new();
-        digest.update(file.headers_in(bytes));
+        for (offset, header) in file.headers(&header, segments, self.arch) {
+            digest.update(&header);
+            bytes.put(offset, &header)?;
+        }
         let done = bytes.fill(self.jobs(file), |job, part| {
             let mut problems = Vec::new();
             self.run(file, job, part, &mut problems);

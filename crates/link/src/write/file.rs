@@ -306,8 +306,34 @@ impl FileLayout {
         self.size = self.header_table.saturating_add(headers);
     }
 
-    /// Writes the ELF header, the program headers behind it, and the section headers.
-    pub(crate) fn write_headers(
+    /// The headers, each with its place in the file: the ELF header with the program headers behind it,
+    /// and the section headers.
+    pub(crate) fn headers(
+        &self,
+        header: &FileHeader,
+        segments: &[Segment],
+        arch: &Arch,
+    ) -> [(u64, Vec<u8>); 2] {
+        let sizes = Sizes::of(arch.class);
+        let front_size = sizes.header + segments.len() as u64 * sizes.segment;
+        let mut front = vec![0; front_size as usize];
+        self.write_front(header, segments, Encoder::new(arch, &mut front), arch);
+        let mut table = vec![0; self.headers.len() * sizes.section as usize];
+        let mut out = Encoder::new(arch, &mut table);
+        let count = self.headers.len() as u32;
+        for (number, header) in self.headers.iter().enumerate() {
+            let mut header = header.clone();
+            // Numbers that do not fit stand in header 0 (ELF gABI chapter 4, e_shnum and e_shstrndx).
+            if number == 0 && count >= FIRST_RESERVED {
+                header.size = u64::from(count);
+                header.link = count - 1;
+            }
+            out.section_header(&header);
+        }
+        [(0, front), (self.header_table, table)]
+    }
+
+    fn write_front(
         &self,
         header: &FileHeader,
         segments: &[Segment],
@@ -331,7 +357,6 @@ impl FileLayout {
         out.half(segment_size as u16);
         out.half(segments.len() as u16);
         out.half(sizes.section as u16);
-        // Numbers that do not fit stand in header 0 (ELF gABI chapter 4, e_shnum and e_shstrndx).
         let count = self.headers.len() as u32;
         let names = count - 1;
         let fits = |number| number < FIRST_RESERVED;
@@ -343,20 +368,6 @@ impl FileLayout {
         for segment in segments {
             out.segment(segment);
         }
-        out.at = self.header_table as usize;
-        for (number, header) in self.headers.iter().enumerate() {
-            let mut header = header.clone();
-            if number == 0 && !fits(count) {
-                header.size = u64::from(count);
-                header.link = names;
-            }
-            out.section_header(&header);
-        }
-    }
-
-    /// The section headers in the bytes of the file.
-    pub(crate) fn headers_in<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        bytes.get(self.header_table as usize..).unwrap_or_default()
     }
 
     /// Writes the symbol table.

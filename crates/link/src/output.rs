@@ -281,7 +281,10 @@ impl<'a> OutputSection<'a> {
             0 if self.traits.contains(Traits::ALLOC) && !self.traits.contains(Traits::CONTENTS) => {
                 elf::SHT_NOBITS.0
             }
-            0 => elf::SHT_PROGBITS.0,
+            0 => match self.implied() {
+                Some((implied, _)) if implied != elf::SHT_NULL.0 => implied,
+                _ => elf::SHT_PROGBITS.0,
+            },
             known => known,
         }
     }
@@ -293,7 +296,19 @@ impl<'a> OutputSection<'a> {
         } else {
             0
         };
-        self.traits.section_flags() | self.extra_flags | group
+        let implied = self.implied().map_or(0, |(_, flags)| flags);
+        self.traits.section_flags() | self.extra_flags | group | implied
+    }
+
+    /// Type and flags of a section that only symbols keep (bfd/elf.c, `_bfd_elf_new_section_hook`).
+    fn implied(&self) -> Option<(u32, u64)> {
+        self.traits.is_empty().then(|| {
+            let (section_type, flags) = implied_by_name(self.name);
+            let is_outside = [elf::SHT_NULL.0, elf::SHT_NOTE.0].contains(&section_type)
+                || self.name == b".interp";
+            let flags = if is_outside { flags } else { flags | elf::SHF_ALLOC.0 };
+            (section_type, flags)
+        })
     }
 
     /// `sh_addralign` for the file: no more than its address has (bfd/elf.c, `elf_fake_sections`).
@@ -318,8 +333,8 @@ impl<'a> OutputSection<'a> {
     }
 }
 
-/// Type and flags that a name alone gives to a section which begins with a data statement (bfd/elf.c,
-/// `special_sections_*`); others are read-only bytes without a type yet (ld/ldlang.c,
+/// Type and flags, but for that of memory, that a name alone gives to a section which begins with a data
+/// statement (bfd/elf.c, `special_sections_*`); others are read-only bytes without a type yet (ld/ldlang.c,
 /// `map_input_to_output_sections`). Kernels make room for their loaders' `.plt` and `.got` so.
 fn implied_by_name(name: &[u8]) -> (u32, u64) {
     let (write, code) = (elf::SHF_WRITE.0, elf::SHF_EXECINSTR.0);
@@ -337,15 +352,15 @@ fn implied_by_name(name: &[u8]) -> (u32, u64) {
     ];
     // … and those that may have an ending behind a dot.
     let begins: [(&[u8], u32, u64); 13] = [
-        (b".bss", bytes, write),
-        (b".noinit", bytes, write),
+        (b".bss", elf::SHT_NOBITS.0, write),
+        (b".noinit", elf::SHT_NOBITS.0, write),
         (b".persistent", bytes, write),
         (b".ctors", bytes, write),
         (b".dtors", bytes, write),
         (b".data", bytes, write),
         (b".rodata", bytes, 0),
         (b".text", bytes, code),
-        (b".tbss", bytes, thread),
+        (b".tbss", elf::SHT_NOBITS.0, thread),
         (b".tdata", bytes, thread),
         (b".init_array", elf::SHT_INIT_ARRAY.0, write),
         (b".fini_array", elf::SHT_FINI_ARRAY.0, write),

@@ -306,7 +306,11 @@ impl<'a> OutputSection<'a> {
             let (section_type, flags) = implied_by_name(self.name);
             let is_outside = [elf::SHT_NULL.0, elf::SHT_NOTE.0].contains(&section_type)
                 || self.name == b".interp";
-            let flags = if is_outside { flags } else { flags | elf::SHF_ALLOC.0 };
+            let flags = if is_outside {
+                flags
+            } else {
+                flags | elf::SHF_ALLOC.0
+            };
             (section_type, flags)
         })
     }

@@ -1,5 +1,5 @@
 //! Relocations of whole words, in a short form. Nearly all of a kernel's relocations are of this kind,
-//! and a loader that applies millions of them does little else.
+//! and a loader or linker that applies millions of them does little else.
 
 use crate::field::ones;
 use crate::{Class, Endian, Overflow, Relocation, Selector, StubUse, Value};
@@ -11,7 +11,7 @@ use crate::{Class, Endian, Overflow, Relocation, Selector, StubUse, Value};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Direct {
     bytes: u8,
-    /// Whether Linux's module loader has no formula of its own.
+    /// Whether a link computes the same as Linux's module loader.
     for_links: bool,
     /// The bits of P that count: all or none.
     place: u64,

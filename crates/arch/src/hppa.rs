@@ -689,9 +689,9 @@ const DYNAMIC32: DynamicLinking = DynamicLinking {
     absolute: &[2, 3, 4, 6, 7, 65, 66, 70],
     pc_relative: &[],
     calls: &[],
-    // DPREL21L, DPREL14R, DPREL14F
     plt: None,
     refused_read_only: &[],
+    // DPREL21L, DPREL14R, DPREL14F
     refused: &[18, 22, 23],
     always_pltgot: true,
     // elf32_hppa_create_dynamic_sections: programs that start without ld.so look it up

@@ -290,7 +290,7 @@ fn text_relocations(places: &[String], count: usize) -> String {
     for place in places {
         text = format!("{text}\n{place}");
     }
-    match count - places.len() {
+    match count.saturating_sub(places.len()) {
         0 => text,
         more => format!("{text}\n{more} more places"),
     }

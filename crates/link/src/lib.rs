@@ -161,6 +161,10 @@ fn make<T>(
             (clock, room, pass),
         );
     }
+    if options.print_map.is_some() || options.map_json.is_some() {
+        let warning = "no map is written with -r yet".to_owned();
+        clock.report().warnings.push(warning);
+    }
     let build_id = made::add_build_id(options, &mut resolved, &storage);
     made::add_stack_note(options, &mut resolved, arch);
     clock.lap("read inputs");

@@ -7,12 +7,14 @@ use object::elf;
 use crate::id::{Id, ObjectId, SectionId};
 use crate::input::{InputSection, Storage};
 use crate::options::{BuildId, Options};
+use crate::output::{Outputs, Placements};
 use crate::resolve::{MadePlace, Resolved};
+use crate::write::FileLayout;
 
 /// Name of the note's section.
 const NAME: &[u8] = b".note.gnu.build-id";
 /// Bytes in front of the digest: sizes, type, and the name `GNU` (ELF gABI, "Note Section").
-pub(crate) const NOTE_HEADER: usize = 16;
+const NOTE_HEADER: usize = 16;
 
 fn digest_size(style: &BuildId) -> Option<usize> {
     match style {
@@ -29,6 +31,25 @@ pub(crate) struct BuildIdNote {
     pub section: SectionId,
     /// Size of the digest, which stands behind the note's header and name.
     pub size: usize,
+}
+
+impl BuildIdNote {
+    /// Where the digest stands in the file, if the file has the section's bytes.
+    pub(crate) fn place(
+        self,
+        file: &FileLayout,
+        outputs: &Outputs<'_>,
+        placements: &Placements,
+    ) -> Option<BuildIdPlace> {
+        let output = placements.output(self.section)?;
+        let note = file.offset_of(output) + placements.offset(self.section);
+        outputs.sections[output]
+            .has_contents()
+            .then(|| BuildIdPlace {
+                start: note as usize + NOTE_HEADER,
+                size: self.size,
+            })
+    }
 }
 
 /// Adds the note, its digest still zero, as the last section of the first object, where GNU ld has
@@ -129,6 +150,8 @@ impl BuildIdPlace {
         digest: impl FnOnce(&[u8]) -> blake3::Hash,
     ) {
         let value = self.value(options, || digest(bytes));
-        bytes[self.start..self.start + value.len()].copy_from_slice(&value);
+        if let Some(place) = bytes.get_mut(self.start..self.start + value.len()) {
+            place.copy_from_slice(&value);
+        }
     }
 }

@@ -29,11 +29,19 @@ impl NewFile {
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = path.with_file_name(name);
         let mut new = fs::OpenOptions::new();
-        new.read(true).write(true).create(true).truncate(true);
+        new.read(true).write(true).create_new(true);
         // What may be run has the rights for it, as far as the umask leaves them.
         new.mode(if options.relocatable() { 0o666 } else { 0o777 });
+        let file = new.open(&temporary).or_else(|error| match error.kind() {
+            // A process of this number was killed.
+            io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&temporary)?;
+                new.open(&temporary)
+            }
+            _ => Err(error),
+        })?;
         Ok(Self {
-            file: new.open(&temporary)?,
+            file,
             temporary,
             path: path.to_path_buf(),
         })

@@ -149,7 +149,7 @@ impl Clock {
 
 /// Completes the report.
 pub(crate) fn summarize(
-    clock: Clock,
+    mut clock: Clock,
     resolved: &Resolved<'_>,
     layout: &Layout<'_>,
     symbols: &SymbolTable,
@@ -171,12 +171,14 @@ pub(crate) fn summarize(
                 .map_or(0, |module| module.stubs(id).len()),
         }
     };
+    let mut warnings = layout.warnings.clone();
+    warnings.append(&mut clock.report.warnings);
     Report {
         objects: resolved.objects.len(),
         symbols: symbols.symbols.len() - 1,
         bytes,
         sections: layout.outputs.order.iter().map(section).collect(),
-        warnings: layout.warnings.clone(),
+        warnings,
         ..clock.report
     }
 }

@@ -18,7 +18,7 @@ use crate::error::{LinkError, Result};
 use crate::groups::{self, Groups};
 use crate::id::{ObjectId, OutputId};
 use crate::layout::Layout;
-use crate::made::{BuildIdNote, BuildIdPlace, NOTE_HEADER};
+use crate::made::{BuildIdNote, BuildIdPlace};
 use crate::output::{Piece, Traits};
 use crate::relocate::{Rewrite, Target, change_bytes, rewrite};
 use crate::resolve::Resolved;
@@ -73,12 +73,9 @@ impl Output<'_, '_> {
             bytes.put(offset, &header)?;
         }
         self.fill(&file, &mut bytes)?;
-        let build_id = self.build_id.and_then(|BuildIdNote { section, size }| {
-            let output = self.layout.placements.output(section)?;
-            let note = file.offset_of(output) + self.layout.placements.offset(section);
-            let start = note as usize + NOTE_HEADER;
-            Some(BuildIdPlace { start, size })
-        });
+        let (outputs, placements) = (&self.layout.outputs, &self.layout.placements);
+        let build_id = self.build_id;
+        let build_id = build_id.and_then(|note| note.place(&file, outputs, placements));
         Ok((bytes, build_id))
     }
 

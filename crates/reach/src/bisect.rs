@@ -38,7 +38,9 @@ pub(crate) fn bisect(graph: &Hypergraph, random: &mut Random) -> Vec<bool> {
             return refined(graph, map.iter().map(side).collect());
         }
     }
-    let tries = (0..TRIES).map(|_| refined(graph, halves_at_random(graph, random)));
+    // A large graph that has no clusters has no good halves either.
+    let tries = if count > FEW { 1 } else { TRIES };
+    let tries = (0..tries).map(|_| refined(graph, halves_at_random(graph, random)));
     tries
         .min_by_key(|sides| cut(graph, sides))
         .unwrap_or_default()

@@ -26,7 +26,8 @@ use tree::Tree;
 
 /// Link vmlinux in a kernel build, in place of scripts/link-vmlinux.sh
 ///
-/// Makes vmlinux and System.map by one call of ld.klink: the table of symbols (kallsyms) is made in
+/// Makes vmlinux and System.map by one call of ld.klink (with type information, BTF, one more before):
+/// the table of symbols (kallsyms) is made in
 /// the link and its tables are sorted there. Arguments and environment are those that the kernel's
 /// Makefile.vmlinux gives to the script, of Linux 6.1 or later.
 #[derive(Args)]

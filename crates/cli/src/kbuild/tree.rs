@@ -136,7 +136,9 @@ impl Tree {
         match command.output() {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => {
-                eprint!("{}", String::from_utf8_lossy(&output.stderr));
+                for text in [&output.stdout, &output.stderr] {
+                    eprint!("{}", String::from_utf8_lossy(text));
+                }
                 let status = output.status;
                 Err(Error::Failed { program, status })
             }

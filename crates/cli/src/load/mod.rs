@@ -151,8 +151,9 @@ JSON:
   kernel (symbols, invented, sources); modules (for each: name, file, role (wanted, needed, soft),
   architecture, taints, file_bytes, memory_bytes, regions (kind, address, size, used, section_count,
   sections), stubs (made, reserved_bytes), symbols_used, uses, init (freed, text, data,
-  dropped_entries), branches (null, or forms, arrived, lost, descriptions), parameters (name, value (null: only functions
-  know it), permissions (octal; 0000: not in sysfs)), unknown_parameters, microseconds); failures (name, file, errno, error, message, details, help); totals; check (null, or
+  dropped_entries), branches (null, or forms, arrived, lost, descriptions), parameters (name, value
+  (null: only functions know it), permissions (octal; 0000: not in sysfs)), unknown_parameters,
+  microseconds); failures (name, file, errno, error, message, details, help); totals; check (null, or
   entries, stale, tables). With --dry-run: modules (name, file, role, parameters). Names stay; new ones
   may be added.
 

@@ -172,8 +172,8 @@ impl Printer {
 
     fn parameters(&mut self, report: &Report) {
         for parameter in &report.parameters {
+            // A module's bytes must not steer a terminal.
             let value = match &parameter.value {
-                // A module's bytes must not steer a terminal.
                 Some(value) => format!("={}", value.escape_debug()),
                 None => ": only its own functions know its value".to_owned(),
             };
@@ -181,7 +181,8 @@ impl Printer {
                 0 => "not in sysfs".to_owned(),
                 rights => format!("{rights:04o}"),
             };
-            let line = format!("  parameter {}{value} ({rights})", parameter.name);
+            let name = parameter.name.escape_debug();
+            let line = format!("  parameter {name}{value} ({rights})");
             self.line(&line);
         }
         for name in &report.unknown_parameters {

@@ -7,7 +7,7 @@ mod support;
 mod table;
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::options::{
@@ -290,13 +290,12 @@ fn take(
 
 /// The name of the map: `%` in it stands for the output's name (ld/lexsup.c, `parse_args`).
 fn map_name(path: &Path, output: &Path) -> Option<PathBuf> {
-    let text = path.to_string_lossy();
-    let (before, behind) = text.split_once('%')?;
-    let ending = if behind.is_empty() { ".map" } else { behind };
-    Some(PathBuf::from(format!(
-        "{before}{}{ending}",
-        output.display()
-    )))
+    let text = path.as_os_str().as_bytes();
+    let at = text.iter().position(|&byte| byte == b'%')?;
+    let (before, behind) = (&text[..at], &text[at + 1..]);
+    let ending = if behind.is_empty() { b".map" } else { behind };
+    let name = [before, output.as_os_str().as_bytes(), ending].concat();
+    Some(PathBuf::from(OsString::from_vec(name)))
 }
 
 fn finish(mut parser: Parser) -> Result<Command, UsageError> {

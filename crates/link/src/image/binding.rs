@@ -127,11 +127,11 @@ impl Bindings {
         let exports =
             self.kind == OutputKind::Shared || self.kind == OutputKind::Pie && self.export_dynamic;
         let is_local = is_defined(global) && self.is_local(id, global.other);
-        // A symbol that the script assigns is for others, even if nothing but the script mentions it
-        // (bfd/elflink.c, `bfd_elf_record_link_assignment`).
         if self.has_zeros && self.is_zero(global) {
             return false;
         }
+        // A symbol that the script assigns is for others, even if nothing but the script mentions it
+        // (bfd/elflink.c, `bfd_elf_record_link_assignment`).
         let is_mentioned = !global.script_only || global.definition == Definition::Script;
         let is_asked = self.asked_of_loader.binary_search(&id).is_ok();
         exports && !is_local && is_mentioned || is_asked

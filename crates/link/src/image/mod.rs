@@ -57,7 +57,7 @@ use self::values::Values;
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::input::Storage;
-use crate::made::{BuildIdNote, BuildIdPlace, NOTE_HEADER};
+use crate::made::{BuildIdNote, BuildIdPlace};
 use crate::options::{CompressDebug, Options};
 use crate::output::Traits;
 use crate::report::{Clock, Report};
@@ -242,13 +242,8 @@ pub(crate) fn link<'a, T>(
         let report = crate::report::of_binary(clock, resolved.objects.len(), bytes.len());
         return pass(report, bytes, None);
     }
-    let note = build_id.and_then(|BuildIdNote { section, size }| {
-        let output = layout.placements.output(section)?;
-        let start = file.offset_of(output) + layout.placements.offset(section);
-        let start = start as usize + NOTE_HEADER;
-        Some(BuildIdPlace { start, size })
-    });
-    if let Some(place) = note {
+    let place = build_id.and_then(|note| note.place(&file, &layout.outputs, &layout.placements));
+    if let Some(place) = place {
         place.fill(options, &mut bytes, |_| digest.finalize());
     }
     clock.lap("write");

@@ -138,6 +138,16 @@ impl Plt {
         let Some(plt) = dynamic.plt.filter(|_| self.is_used()) else {
             return Ok(());
         };
+        for section in [parts.code, parts.slots, parts.relocations] {
+            if values.layout().placements.output(section).is_none() {
+                let name = rules.resolved.section(section).name;
+                return Err(LinkError::BadSection {
+                    file: "output".to_owned(),
+                    section: String::from_utf8_lossy(name).into_owned(),
+                    what: "functions are called through it, but the script discards it".to_owned(),
+                });
+            }
+        }
         let each = entry_size(rules) as usize;
         let head = values.in_section(parts.code, 0).address();
         let slots = values.in_section(parts.slots, 0).address();

@@ -115,7 +115,10 @@ impl<'a> Relocator<'a, '_> {
                     None => continue,
                 }
             }
-            if relocated.unresolved == Unresolved::Warning && self.lacks(object, &relocation) {
+            if relocated.unresolved == Unresolved::Warning
+                && self.lacks(object, &relocation)
+                && !self.must_be_here(object, relocation.symbol)
+            {
                 problems.push(Problem::Undefined(Reference {
                     section,
                     offset: relocation.offset,
@@ -460,7 +463,7 @@ impl<'a> Relocator<'a, '_> {
 
     /// Whether nobody else may define a symbol, so that it is missed whatever the options say (bfd/elf-bfd.h,
     /// `RELOC_FOR_GLOBAL_SYMBOL`).
-    fn must_be_here(&self, object: ObjectId, symbol: u32) -> bool {
+    pub(super) fn must_be_here(&self, object: ObjectId, symbol: u32) -> bool {
         let global = self.resolved.global_of(object, symbol);
         global.is_some_and(|id| self.resolved.globals[id].other & 3 != elf::STV_DEFAULT.0)
     }

@@ -39,9 +39,16 @@ pub(super) fn problems(
         references.sort_by_key(|reference| (reference.section, reference.offset));
     }
     undefined.sort_by_key(|(_, references)| (references[0].section, references[0].offset));
-    let undefined = undefined
-        .into_iter()
-        .map(|(symbol, references)| LinkError::Undefined {
+    let must_be_here = |reference: &Reference| {
+        let (object, _) = relocator.resolved.section_place(reference.section);
+        relocator.must_be_here(object, reference.symbol)
+    };
+    let (mut all, mut warnings) = (Vec::new(), Vec::new());
+    for (symbol, references) in undefined {
+        let is_warning =
+            options.unresolved() == Unresolved::Warning && !references.iter().any(must_be_here);
+        let list = if is_warning { &mut warnings } else { &mut all };
+        list.push(LinkError::Undefined {
             symbol,
             count: references.len(),
             references: references
@@ -50,11 +57,7 @@ pub(super) fn problems(
                 .map(|reference| describe(relocator, reference))
                 .collect(),
         });
-    let mut all: Vec<LinkError> = undefined.collect();
-    let warnings = match options.unresolved() {
-        Unresolved::Warning => std::mem::take(&mut all),
-        Unresolved::Error | Unresolved::Ignored => Vec::new(),
-    };
+    }
     // Their texts begin with file, section and offset.
     errors.sort_by_cached_key(ToString::to_string);
     all.append(&mut errors);

@@ -55,8 +55,8 @@ impl FileData {
 /// # Errors
 /// What the system says; not every file system can do it.
 pub(crate) fn pages_of(file: &File) -> io::Result<MmapMut> {
-    // SAFETY: the file is the linker's own, and has a name that others do not look for. Whoever
-    // truncates it all the same makes us die of SIGBUS; its bytes are no headers that we trust.
+    // SAFETY: the linker has just made the file. Whoever truncates it all the same makes us die of
+    // SIGBUS; its bytes are no headers that we trust.
     unsafe { MmapMut::map_mut(file) }
 }
 
